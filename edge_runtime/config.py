@@ -1,0 +1,141 @@
+"""Settings of one device and what each profile loads.
+
+Settings come, in this order, from: explicit arguments, environment variables ``EDGE_*``,
+``edge.toml`` in the user configuration folder, the defaults below.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import platformdirs
+from pydantic import Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from edge_runtime.errors import ConfigError
+
+ProfileName = Literal["lite", "standard", "full"]
+
+PACKS_DIR = Path(__file__).parent / "packs"
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Which engine serves each stage; values are catalogue ids, or engine names without models.
+
+    ``memory_mb`` bounds the process: the engine pool unloads idle engines to stay under it.
+    """
+
+    name: ProfileName
+    asr: str
+    ocr: str
+    llm: str
+    tts: str
+    encoder: str
+    memory_mb: int
+
+
+PROFILES: dict[ProfileName, Profile] = {
+    "lite": Profile(
+        name="lite",
+        asr="whisper-base",
+        ocr="tesseract",
+        llm="",
+        tts="espeak-ng",
+        encoder="multilingual-e5-small-q4",
+        memory_mb=450,
+    ),
+    "standard": Profile(
+        name="standard",
+        asr="whisper-base",
+        ocr="rapidocr",
+        llm="qwen2.5-coder-0.5b-q4_k_m",
+        tts="kokoro-82m-int8",
+        encoder="multilingual-e5-small-q4",
+        memory_mb=1600,
+    ),
+    "full": Profile(
+        name="full",
+        asr="whisper-base",
+        ocr="rapidocr",
+        llm="qwen2.5-coder-1.5b-q4_k_m",
+        tts="kokoro-82m-int8",
+        encoder="multilingual-e5-small-q4",
+        memory_mb=3200,
+    ),
+}
+
+
+class Settings(BaseSettings):
+    """One device's settings; every field can be set as ``EDGE_<NAME>``."""
+
+    model_config = SettingsConfigDict(env_prefix="EDGE_", extra="ignore")
+
+    profile: ProfileName = "standard"
+    pack: str = "retail"
+    """Name of a pack that ships, or the path of a pack folder."""
+    data_dir: Path = Field(default_factory=lambda: platformdirs.user_data_path("edge-runtime"))
+    """Journal, shop data and indexes: what must survive a restart."""
+    models_dir: Path = Field(
+        default_factory=lambda: platformdirs.user_cache_path("edge-runtime") / "models"
+    )
+    host: str = "127.0.0.1"
+    port: int = Field(default=8765, ge=1, le=65535)
+    threads: int = Field(default=2, ge=1, le=64)
+    turn_timeout_s: float = Field(default=30.0, gt=0, le=300)
+    max_text_chars: int = Field(default=2000, ge=1)
+    max_audio_s: float = Field(default=60.0, gt=0, le=600)
+    max_audio_bytes: int = Field(default=25 * 2**20, ge=1)
+    max_image_bytes: int = Field(default=20 * 2**20, ge=1)
+    max_image_pixels: int = Field(default=40_000_000, ge=1)
+    llm_max_tokens: int = Field(default=96, ge=1, le=1024)
+    llm_timeout_s: float = Field(default=8.0, gt=0, le=120)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        toml = platformdirs.user_config_path("edge-runtime") / "edge.toml"
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=toml)
+
+    @property
+    def engines(self) -> Profile:
+        return PROFILES[self.profile]
+
+    @property
+    def pack_dir(self) -> Path:
+        """The pack's folder: a shipped pack's by name, else the path itself."""
+        shipped = PACKS_DIR / self.pack
+        return shipped if self.pack.isidentifier() and shipped.is_dir() else Path(self.pack)
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the settings; ``overrides`` that are ``None`` are left to the other sources.
+
+    Raises:
+        ConfigError: a value is out of range or the file cannot be parsed.
+    """
+    given = {key: value for key, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(
+            f"Setting '{name}' is wrong: {first['msg']} (got {first['input']!r}).",
+            hint=f"Correct EDGE_{name.upper()}, the flag or edge.toml.",
+        ) from error
+    except ValueError as error:
+        raise ConfigError(f"edge.toml cannot be read: {error}") from error

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
+
+from edge_runtime.bundles import ModelStore
+from edge_runtime.config import load_settings
+from edge_runtime.errors import ModelError
 
 ModelFiles = Callable[[str], Mapping[str, Path]]
 
 
 @pytest.fixture(scope="session")
 def model_files() -> ModelFiles:
-    """Verified files of a catalogued model, by name."""
+    """Verified files of a catalogued model, by name; each model is verified once a session."""
+    store = ModelStore(load_settings().models_dir)
 
+    @cache
     def files(model_id: str) -> Mapping[str, Path]:
-        root = Path("/tmp/models") / model_id
-        found = {str(p.relative_to(root)): p for p in sorted(root.rglob("*")) if p.is_file()}
-        assert found, f"model {model_id} is not on this machine: run 'make setup'"
-        return found
+        try:
+            return store.files(model_id)
+        except ModelError as error:
+            pytest.fail(f"{error}", pytrace=False)
 
     return files

@@ -171,6 +171,10 @@ class Pack:
     knowledge_files: tuple[Path, ...]
     sentiment: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     """Language → "negative" | "neutral" | "positive" → example utterances of this business."""
+    tables: Mapping[str, Path] = field(default_factory=dict)
+    """Sample data: "products", "orders", "customers", "stores" → CSV file (``tables.read_rows``)."""
+    categories: tuple[str, ...] = ()
+    """Ids of the goods categories, in the order of the default language's lexicon."""
 
     def reply(self, key: str, language: str) -> str:
         """The template for ``key`` in ``language``, else in English, else in the default language.

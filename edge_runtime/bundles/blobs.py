@@ -1,0 +1,216 @@
+"""Content-addressed files: every blob is named by its own sha256, so it is either right or absent.
+
+Models, bundles and slots share one store; the same bytes are kept once and hard-linked from there.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from edge_runtime.errors import EdgeRuntimeError, ModelCorruptError, ModelMissingError, StorageError
+
+SHA256 = re.compile(r"[0-9a-f]{64}")
+_SPARE_BYTES = 16 * 2**20
+_NO_LINKS = {errno.EPERM, errno.EXDEV, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn an operating system error met under ``path`` into one sentence.
+
+    Raises:
+        StorageError: the disk is full, read-only or broken.
+    """
+    try:
+        yield
+    except EdgeRuntimeError:
+        raise
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            message = f"The disk that holds {path} is full."
+            hint = "Free some space; what was already verified is kept."
+        elif error.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
+            message = f"{path} cannot be written: {error.strerror}."
+            hint = "Make it writable, or choose another folder with EDGE_MODELS_DIR."
+        else:
+            message = f"{path} cannot be used: {error.strerror or error}."
+            hint = "Check the disk, or choose another folder with EDGE_MODELS_DIR."
+        raise StorageError(message, hint=hint) from error
+
+
+def sha256_of(path: Path) -> str:
+    """Hex sha256 of a file's content, read in large blocks."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def check_file(path: Path, size: int, sha256: str, *, label: str, hint: str = "") -> None:
+    """Hold a file against its pinned size and sha256.
+
+    Raises:
+        ModelMissingError: there is no such file.
+        ModelCorruptError: its size or sha256 is another.
+    """
+    try:
+        found_size = path.stat().st_size
+        if found_size != size:
+            raise ModelCorruptError(
+                f"{label} is damaged: expected {size} bytes, found {found_size}.", hint=hint
+            )
+        found = sha256_of(path)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise ModelMissingError(f"{label} is missing.", hint=hint) from error
+    except OSError as error:
+        raise StorageError(f"{label} cannot be read: {error.strerror}.", hint=hint) from error
+    if found != sha256:
+        raise ModelCorruptError(
+            f"{label} is damaged: expected sha256 {sha256}, found {found}.", hint=hint
+        )
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames and links in ``folder`` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Replace a small file in one step: readers see the old content or the new, never half."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def require_space(folder: Path, needed: int) -> None:
+    """Refuse a job that would fill the disk, before it starts.
+
+    Raises:
+        StorageError: fewer than ``needed`` bytes (and a small reserve) are free.
+    """
+    with storage_errors(folder):
+        free = shutil.disk_usage(folder).free
+    if free < needed + _SPARE_BYTES:
+        raise StorageError(
+            f"The disk that holds {folder} has {free / 1e6:.0f} MB free, "
+            f"{(needed + _SPARE_BYTES) / 1e6:.0f} MB are needed.",
+            hint="Free some space, or choose another folder with EDGE_MODELS_DIR.",
+        )
+
+
+class BlobStore:
+    """``<root>/blobs/sha256/<hash>``, read-only files, written atomically."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.folder = root / "blobs" / "sha256"
+
+    def path(self, sha256: str) -> Path:
+        """Where the blob with this hash is, or would be."""
+        if not SHA256.fullmatch(sha256):
+            raise ValueError(f"not a sha256: {sha256!r}")
+        return self.folder / sha256
+
+    def has(self, sha256: str, size: int) -> bool:
+        """Whether the blob is here and intact; a damaged one is thrown away."""
+        path = self.path(sha256)
+        try:
+            check_file(path, size, sha256, label=path.name)
+        except ModelMissingError:
+            return False
+        except ModelCorruptError:
+            with storage_errors(self.root):
+                path.unlink(missing_ok=True)
+            return False
+        return True
+
+    def add(
+        self,
+        chunks: Iterable[bytes],
+        size: int,
+        sha256: str,
+        *,
+        label: str,
+        advance: Callable[[int], None] = lambda count: None,
+    ) -> Path:
+        """Store a stream under its hash; nothing is left behind unless all of it is right.
+
+        Raises:
+            ModelCorruptError: the stream is longer, shorter or other than pinned.
+            StorageError: it cannot be written.
+        """
+        target = self.path(sha256)
+        temporary = self.folder / f".{sha256}.{os.getpid()}.tmp"
+        digest, written = hashlib.sha256(), 0
+        with storage_errors(self.root):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            try:
+                with temporary.open("wb") as stream:
+                    for chunk in chunks:
+                        written += len(chunk)
+                        if written > size:
+                            raise ModelCorruptError(
+                                f"{label} is wrong: it is longer than its {size} bytes."
+                            )
+                        digest.update(chunk)
+                        stream.write(chunk)
+                        advance(len(chunk))
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                if written != size:
+                    raise ModelCorruptError(
+                        f"{label} is wrong: expected {size} bytes, found {written}."
+                    )
+                if digest.hexdigest() != sha256:
+                    raise ModelCorruptError(
+                        f"{label} is wrong: expected sha256 {sha256}, found {digest.hexdigest()}."
+                    )
+                temporary.chmod(0o444)
+                temporary.replace(target)
+                sync_folder(self.folder)
+            finally:
+                temporary.unlink(missing_ok=True)
+        return target
+
+    def link(self, sha256: str, target: Path) -> None:
+        """Give a blob a name elsewhere: a hard link, or a copy where the disk has no links."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(self.path(sha256), target)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            shutil.copyfile(self.path(sha256), target)
+            with target.open("rb") as stream:
+                os.fsync(stream.fileno())
+
+    def hashes(self) -> Iterator[str]:
+        """Hashes of all blobs, whether in use or not."""
+        if self.folder.is_dir():
+            yield from (p.name for p in self.folder.iterdir() if SHA256.fullmatch(p.name))
+
+    def discard(self, sha256: str) -> int:
+        """Delete a blob; returns the bytes it took here (names elsewhere keep theirs)."""
+        path = self.path(sha256)
+        with storage_errors(self.root):
+            size = path.stat().st_size if path.exists() else 0
+            path.unlink(missing_ok=True)
+        return size

@@ -1,0 +1,157 @@
+"""Records waiting to leave the device, numbered without gaps, kept until the server has them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from threading import RLock
+from typing import Any
+
+from sqlite_utils import Database
+
+from edge_runtime.journal.database import reading, transaction
+from edge_runtime.journal.payloads import encode
+from edge_runtime.journal.records import PRIORITY, OutboxCounts, OutboxRecord
+
+_DROP_ORDER = ("metric", "turn", "audit", "escalation")
+
+
+class Outbox:
+    """The outbox of one journal. Thread-safe: it shares the journal's connection and lock."""
+
+    def __init__(self, db: Database, lock: RLock, path: Any) -> None:
+        self._db = db
+        self._lock = lock
+        self._path = path
+
+    def append(self, kind: str, created_at: str, payload: Mapping[str, Any]) -> int:
+        """Add a record inside the transaction that is open; its sequence number."""
+        text = encode(payload)
+        cursor = self._db.conn.execute(
+            "INSERT INTO outbox (kind, priority, created_at, size, payload) VALUES (?, ?, ?, ?, ?)",
+            (kind, PRIORITY[kind], created_at, len(text.encode()), text),
+        )
+        return int(cursor.lastrowid or 0)
+
+    def pending(
+        self, *, limit_bytes: int, limit_records: int, kinds: Collection[str] | None = None
+    ) -> list[OutboxRecord]:
+        """The next records to send: notices, escalations, audit, turns, metrics; oldest first.
+
+        At most ``limit_records`` and ``limit_bytes`` of payload, but never none while one waits.
+        """
+        sql = "SELECT seq, kind, created_at, payload, size FROM outbox"
+        chosen = sorted(kinds) if kinds is not None else []
+        if kinds is not None:
+            sql += f" WHERE kind IN ({', '.join('?' * len(chosen))})"
+        sql += " ORDER BY priority, seq LIMIT ?"
+        picked: list[OutboxRecord] = []
+        total = 0
+        with self._lock, reading(self._path):
+            for seq, kind, created_at, payload, size in self._db.conn.execute(
+                sql, (*chosen, limit_records)
+            ):
+                total += size
+                if picked and total > limit_bytes:
+                    break
+                picked.append(OutboxRecord(seq, kind, created_at, payload))
+        return picked
+
+    def acknowledge(self, seqs: Iterable[int]) -> int:
+        """Delete records that the server has committed; how many there were.
+
+        Raises:
+            StorageError: the disk is read-only, full or damaged (they will be sent again).
+        """
+        with self._lock, transaction(self._db, self._path):
+            before = self._db.conn.total_changes
+            self._db.conn.executemany(
+                "DELETE FROM outbox WHERE seq = ?",
+                [(int(seq),) for seq in seqs],
+            )
+            return self._db.conn.total_changes - before
+
+    def quarantine(self, seq: int, reason: str) -> None:
+        """Set aside a record that cannot be delivered; a small notice is sent in its place.
+
+        The content stays in the journal for a person to look at.
+        """
+        with self._lock, transaction(self._db, self._path):
+            row = self._db.conn.execute(
+                "SELECT kind, created_at, payload FROM outbox WHERE seq = ?",
+                (seq,),
+            ).fetchone()
+            if row is None:
+                return
+            kind, created_at, payload = row
+            self._db.conn.execute(
+                "INSERT OR REPLACE INTO quarantine (seq, kind, created_at, reason, payload)"
+                " VALUES (?, ?, ?, ?, ?)",
+                (seq, kind, created_at, reason[:500], payload),
+            )
+            self._replace_by_notice([(seq, kind)], "quarantined")
+
+    def quarantined(self, *, limit: int = 100) -> list[tuple[OutboxRecord, str]]:
+        """What was set aside, newest first, each with its reason."""
+        with self._lock, reading(self._path):
+            rows = self._db.conn.execute(
+                "SELECT seq, kind, created_at, payload, reason FROM quarantine"
+                " ORDER BY seq DESC LIMIT ?",
+                (limit,),
+            ).fetchall()
+        return [(OutboxRecord(*row[:4]), row[4]) for row in rows]
+
+    def counts(self) -> OutboxCounts:
+        """How much waits per kind, what was dropped or set aside, and the highest number given."""
+        with self._lock, reading(self._path):
+            conn = self._db.conn
+            waiting = conn.execute(
+                "SELECT kind, COUNT(*), SUM(size) FROM outbox GROUP BY kind"
+            ).fetchall()
+            dropped = conn.execute("SELECT kind, records FROM dropped").fetchall()
+            (aside,) = conn.execute("SELECT COUNT(*) FROM quarantine").fetchone()
+            highest = conn.execute(
+                "SELECT seq FROM sqlite_sequence WHERE name = 'outbox'"
+            ).fetchone()
+        return OutboxCounts(
+            pending={kind: count for kind, count, _ in waiting},
+            pending_bytes={kind: size for kind, _, size in waiting},
+            dropped=dict(dropped),
+            quarantined=aside,
+            highest_seq=highest[0] if highest else 0,
+        )
+
+    def enforce(self, caps: Mapping[str, int]) -> dict[str, int]:
+        """Give up the oldest records of every kind over its cap in bytes; how many of each.
+
+        Runs inside the transaction that is open. Each leaves a notice under its own number, so
+        that the server sees what is missing and the numbering stays without gaps.
+        """
+        given_up: dict[str, int] = {}
+        for kind in _DROP_ORDER:
+            cap = caps.get(kind)
+            if cap is None:
+                continue
+            over = self._db.conn.execute(
+                "SELECT seq, kind FROM (SELECT seq, kind, SUM(size) OVER"
+                " (ORDER BY seq DESC) AS newer FROM outbox WHERE kind = ?)"
+                " WHERE newer > ?",
+                (kind, cap),
+            ).fetchall()
+            if over:
+                self._replace_by_notice(over, "cap")
+                given_up[kind] = len(over)
+                self._db.conn.execute(
+                    "INSERT INTO dropped VALUES (?, ?) ON CONFLICT (kind)"
+                    " DO UPDATE SET records = records + excluded.records",
+                    (kind, len(over)),
+                )
+        return given_up
+
+    def _replace_by_notice(self, rows: Iterable[tuple[int, str]], reason: str) -> None:
+        for seq, kind in rows:
+            notice = encode({"kind": kind, "reason": reason})
+            self._db.conn.execute(
+                "UPDATE outbox SET kind = 'dropped', priority = ?, size = ?, payload = ?"
+                " WHERE seq = ?",
+                (PRIORITY["dropped"], len(notice), notice, seq),
+            )

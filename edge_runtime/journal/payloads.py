@@ -1,0 +1,144 @@
+"""Turns a finished turn into what may leave the device: redacted, bounded JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from edge_runtime.journal.records import TurnRecord
+from edge_runtime.journal.redact import Redactor
+
+MAX_FIELD_CHARS = 8_000
+"""No single text of a payload is longer; keeps every record far below a batch's limit."""
+_MAX_ITEMS = 64
+_PERSONAL_ENTITIES: Mapping[str, str] = {
+    "phone": "PHONE",
+    "email": "EMAIL",
+    "address": "ADDRESS",
+    "person": "NAME",
+    "name": "NAME",
+    "plate": "PLATE",
+    "id_card": "ID",
+    "bank_card": "CARD",
+}
+
+
+def turn_payload(turn: TurnRecord, redactor: Redactor) -> dict[str, Any]:
+    """The whole turn, redacted. Entities lose their offsets: masking moves the text."""
+    text = redactor.text
+    return {
+        **_about(turn, redactor),
+        "user": _who("USER", turn.user, redactor),
+        "text": _bounded(text(turn.text)),
+        "transcript": _bounded(text(turn.transcript)),
+        "ocr_text": _bounded(text(turn.ocr_text)),
+        "normalized": _bounded(text(turn.normalized)),
+        "intent_confidence": turn.intent_confidence,
+        "entities": [_entity(entity, redactor) for entity in turn.entities[:_MAX_ITEMS]],
+        "confidence": turn.confidence,
+        "reason": _bounded(text(turn.reason)),
+        "reply": _bounded(text(turn.reply)),
+        "sources": [_bounded(source) for source in turn.sources[:_MAX_ITEMS]],
+        "blocked": [_bounded(text(item)) for item in turn.blocked[:_MAX_ITEMS]],
+        "models": _short_map(turn.models),
+        "error": _bounded(text(turn.error)),
+    }
+
+
+def metric_payload(turn: TurnRecord, redactor: Redactor) -> dict[str, Any]:
+    """Figures only: nothing the customer said."""
+    return {**_about(turn, redactor), "blocked_count": len(turn.blocked)}
+
+
+def escalation_payload(
+    turn: TurnRecord, history: Iterable[TurnRecord], redactor: Redactor
+) -> dict[str, Any]:
+    """What a person needs to take over: this turn and the ones before it, oldest first."""
+    return {
+        **_about(turn, redactor),
+        "user": _who("USER", turn.user, redactor),
+        "text": _bounded(redactor.text(turn.text or turn.transcript)),
+        "reply": _bounded(redactor.text(turn.reply)),
+        "reason": _bounded(redactor.text(turn.reason)),
+        "confidence": turn.confidence,
+        "history": [
+            {
+                "text": _bounded(redactor.text(past.text or past.transcript)),
+                "reply": _bounded(redactor.text(past.reply)),
+            }
+            for past in history
+        ],
+    }
+
+
+def encode(payload: Mapping[str, Any]) -> str:
+    """Compact JSON that SQLite and every JSON reader take: no NaN, no lone surrogates."""
+    text = json.dumps(_finite(payload), ensure_ascii=False, separators=(",", ":"), default=str)
+    return text.encode("utf-8", "replace").decode()
+
+
+def _about(turn: TurnRecord, redactor: Redactor) -> dict[str, Any]:
+    return {
+        "turn_id": turn.turn_id,
+        "session": _who("SESSION", turn.session, redactor),
+        "started_at": turn.started_at,
+        "language": turn.language,
+        "source": turn.source,
+        "intent": turn.intent,
+        "sentiment": turn.sentiment,
+        "decision": turn.decision,
+        "outcome": turn.outcome,
+        "timings_ms": {
+            str(stage)[:64]: round(float(ms), 3)
+            for stage, ms in list(turn.timings_ms.items())[:_MAX_ITEMS]
+            if math.isfinite(ms)
+        },
+        "runtime_version": turn.runtime_version,
+        "pack": turn.pack,
+    }
+
+
+def _entity(entity: Mapping[str, Any], redactor: Redactor) -> dict[str, str]:
+    kind = str(entity.get("type", ""))[:64]
+    masked = {
+        name: _entity_text(kind, str(entity[name]), redactor)
+        for name in ("value", "text")
+        if entity.get(name)
+    }
+    return {"type": kind, **masked}
+
+
+def _entity_text(kind: str, value: str, redactor: Redactor) -> str:
+    """Masked by what the value is, else by what the entity's type says it is."""
+    masked = redactor.text(value)
+    personal = _PERSONAL_ENTITIES.get(kind)
+    if kind == "order_id" and redactor.policy.order_numbers:
+        personal = "ORDER"
+    if personal and masked == value:
+        return redactor.pseudonym(personal, "".join(value.split()).lower())
+    return _bounded(masked)
+
+
+def _who(kind: str, value: str, redactor: Redactor) -> str:
+    """Longer than a mask in a text: sessions and users are told apart by it."""
+    return redactor.pseudonym(kind, value, length=16) if value else ""
+
+
+def _bounded(text: str) -> str:
+    return text if len(text) <= MAX_FIELD_CHARS else text[: MAX_FIELD_CHARS - 1] + "…"
+
+
+def _short_map(values: Mapping[str, str]) -> dict[str, str]:
+    return {str(k)[:64]: str(v)[:200] for k, v in list(values.items())[:_MAX_ITEMS]}
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return value

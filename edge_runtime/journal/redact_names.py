@@ -1,0 +1,71 @@
+"""Names of people after words that introduce one, in Chinese, English and Spanish."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from edge_runtime.journal.redact_numbers import Span
+
+_COMPOUND = "欧阳|司马|上官|诸葛|东方|皇甫|尉迟|公孙|慕容|令狐|司徒|长孙|宇文|夏侯|端木|独孤"
+_SURNAME = (
+    f"(?:{_COMPOUND}|[赵钱孙李周吴郑王冯陈褚卫蒋沈韩杨朱秦尤许何吕施张孔曹严华金魏陶姜戚谢邹喻柏水窦章"
+    "云苏潘葛奚范彭郎鲁韦昌马苗凤花方俞任袁柳鲍史唐费廉岑薛雷贺倪汤滕殷罗毕郝邬安常乐于傅皮卞齐康伍余"
+    "元顾孟平黄穆萧尹姚邵湛汪祁毛狄米贝明臧计成戴宋庞熊纪舒屈项祝董梁杜阮蓝闵季贾路娄江童颜郭梅盛林"
+    "钟徐邱骆高夏蔡田樊胡凌霍虞万柯管卢莫房裘解应宗丁宣邓郁洪诸左石崔吉龚程邢裴陆荣翁荀甄曲家封"
+    "芮储靳段焦谷车侯全班秋仲宫宁仇栾甘厉祖武符刘景詹束龙叶司韶黎薄白蒲卓蔺屠蒙池乔翟谭劳申扶冉桑桂"
+    "牛边燕冀尚农温庄晏柴瞿阎慕连习艾鱼容向古易廖庾衡步耿满匡国文寇广欧沃利师巩聂晁敖冷辛简饶曾沙丰"
+    "关查游权盖益桓肖佟麦岳帅覃涂冼])"
+)
+# Characters that end a given name: they start the next clause far more often than they name anyone.
+_NOT_GIVEN = (
+    "我你您他她它的了吗呢吧啊是在有来去要想买上下今昨前请能可还和跟与或这那就都也把被给让不没从到会说问"
+    "先小女同老师电手地住号码个位车人外一二三四五六七八九十几多怎什为打点订退换查做当用过"
+    "，。！？、；：,.!?;: \t\n"
+)
+_GIVEN = rf"[^\W\d_A-Za-z{re.escape(_NOT_GIVEN)}]"
+_FULL = rf"{_SURNAME}{_GIVEN}{{1,2}}"
+_TITLE = "(?:先生|女士|小姐|太太|师傅|阿姨|大爷)"
+
+_CHINESE = (
+    re.compile(rf"(?:我叫|本人叫|名字叫|我名叫|我的名字[是叫]|姓名[是为]?[:：]?|收货人[是为叫]?[:：]?"
+               rf"|收件人[是为叫]?[:：]?|联系人[是为叫]?[:：]?|我是)\s*({_FULL})"),
+    re.compile(rf"我姓\s*({_SURNAME})"),
+    re.compile(rf"({_SURNAME}{_GIVEN}{{0,2}}){_TITLE}"),
+)  # fmt: skip
+
+_WORD = r"[^\W\d_][\w'’.-]*"
+_CAPITAL = r"[A-ZÀ-ÖØ-ÞĀ-Ž](?!\w*\d)[\w'’.-]*"
+_PARTICLE = r"(?:(?:de|del|la|van|von|der|da|di|bin|al|dos|den)\s+)*"
+_CAPITALS = rf"{_CAPITAL}(?:\s+{_PARTICLE}{_CAPITAL}){{0,3}}"
+_STOP = (
+    "and|but|i|i'm|im|so|please|my|the|with|from|calling|here|can|could|on|in|at|for|not|wrong|"
+    "is|was|to|y|pero|quiero|necesito|con|por|que|mi|me|en|es|el|la|spelled|misspelled|listed|"
+    "appears|incorrectly|incorrect|missing|tengo|under|a|an|of|what|really|changed|still|too"
+)
+_LOWER = rf"(?!(?:{_STOP})\b){_WORD}(?:\s+(?!(?:{_STOP})\b){_WORD}){{0,2}}"
+
+_INTRODUCED = "my name is|my name's|me llamo|mi nombre es"
+_TITLES = "mr|mrs|ms|miss|dr|sr|sra|srta|señor|señora|señorita|don|doña"
+_LABELS = r"my (?:full|last|first|middle|maiden) name is|name:|nombre:|mi apellido es"
+_SELF = "this is|i am|i'm|soy|under the name(?: of)?|a nombre de|name of"
+
+_WESTERN = (
+    re.compile(rf"\b(?i:{_INTRODUCED}|{_LABELS})\s*({_CAPITALS})"),
+    re.compile(rf"\b(?i:{_INTRODUCED})\s+({_LOWER})"),
+    re.compile(rf"\b(?i:{_TITLES})\b\.?\s+({_CAPITALS})"),
+    re.compile(rf"\b(?i:{_SELF})\s+({_CAPITAL}(?:\s+{_PARTICLE}{_CAPITAL}){{1,3}})"),
+    re.compile(rf"\b(?i:this is|soy)\s+({_CAPITAL})(?=\s+(?i:calling|speaking|from|here)\b)"),
+    re.compile(rf"\b(?i:hello|hi|hey|dear)\s+({_CAPITAL})(?=\s*,)"),
+)
+
+
+def find_names(text: str) -> Iterator[Span]:
+    """Names that follow an introduction or stand before or after a title."""
+    for pattern in (*_CHINESE, *_WESTERN):
+        for match in pattern.finditer(text):
+            if match[1].isupper() and " " in match[1] and text.isupper():
+                continue
+            value = re.sub(r"\s+", " ", match[1]).strip(" .").lower()
+            if value:
+                yield Span(match.start(1), match.end(1), "NAME", value)

@@ -196,6 +196,4 @@ class Done:
     timings_ms: Mapping[str, float]
 
 
-Event = (
-    Transcript | PictureText | Understanding | Decision | TextDelta | Speech | Card | Done
-)
+Event = Transcript | PictureText | Understanding | Decision | TextDelta | Speech | Card | Done

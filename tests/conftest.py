@@ -7,10 +7,15 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from edge_runtime.bundles import ModelStore
 from edge_runtime.config import load_settings
 from edge_runtime.errors import ModelError
+
+# How long an example takes depends on what else the machine does: only results are asserted.
+settings.register_profile("edge", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("edge")
 
 ModelFiles = Callable[[str], Mapping[str, Path]]
 

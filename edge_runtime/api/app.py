@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-import json
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,9 @@ _SECURITY_HEADERS = {
 }
 
 
-def create_app(assistant: Assistant, *, hosts: tuple[str, ...] = ("127.0.0.1", "localhost")) -> FastAPI:
+def create_app(
+    assistant: Assistant, *, hosts: tuple[str, ...] = ("127.0.0.1", "localhost")
+) -> FastAPI:
     """The application serving ``assistant``.
 
     Args:
@@ -50,7 +52,9 @@ def create_app(assistant: Assistant, *, hosts: tuple[str, ...] = ("127.0.0.1", "
         yield
         assistant.close()
 
-    app = FastAPI(title="edge runtime", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="edge runtime", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None
+    )
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
 
     @app.middleware("http")

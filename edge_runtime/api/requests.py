@@ -71,7 +71,9 @@ def turn_request(message: AskMessage, settings: Settings) -> TurnRequest:
         TextError, AudioError, ImageError: a part is too large or not base64.
     """
     if len(message.text) > settings.max_text_chars:
-        raise TextError(f"The text has {len(message.text)} characters; {settings.max_text_chars} are read.")
+        raise TextError(
+            f"The text has {len(message.text)} characters; {settings.max_text_chars} are read."
+        )
     return TurnRequest(
         text=message.text,
         audio=_decoded(message.audio, settings.max_audio_bytes, AudioError, "recording"),

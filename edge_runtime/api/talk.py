@@ -98,8 +98,12 @@ class Conversation:
         self._heard_samples += len(samples)
         limit = self._assistant.settings.max_audio_s
         if self._heard_samples > limit * RATE:
-            raise AudioError(f"The question is longer than {limit:.0f} seconds.", hint="Ask in fewer words.")
-        if self._endpointer and any(isinstance(e, SpeechEnd) for e in self._endpointer.feed(samples)):
+            raise AudioError(
+                f"The question is longer than {limit:.0f} seconds.", hint="Ask in fewer words."
+            )
+        if self._endpointer and any(
+            isinstance(e, SpeechEnd) for e in self._endpointer.feed(samples)
+        ):
             await self._socket.send_json({"type": "heard"})
             await self._answer_heard()
 

@@ -63,4 +63,3 @@ def error_json(error: EdgeRuntimeError) -> dict[str, str]:
         "message": error.message,
         "hint": error.hint,
     }
-

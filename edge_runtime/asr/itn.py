@@ -47,9 +47,10 @@ def _run(language: str) -> tuple[re.Pattern[str], dict[str, str]]:
     for digit, words in enumerate(_WORDS.get(language, ())):
         value |= dict.fromkeys(words if language == "zh" else words.split(), str(digit))
     edge = "" if language == "zh" else r"\b"
-    words = [rf"{edge}{word}{edge}" for word in value]
-    token = "|".join([*words, r"(?<!\d)(?<!\d\.)\d(?!\.?\d)"])
-    run = rf"(点|point |coma |punto )?(?:{token})(?:[\s、，,\-]{{0,2}}(?:{token})){{{MIN_DIGITS - 1},}}"
+    spoken = [rf"{edge}{word}{edge}" for word in value]
+    token = "|".join([*spoken, r"(?<!\d)(?<!\d\.)\d(?!\.?\d)"])
+    more = rf"(?:[\s、，,\-]{{0,2}}(?:{token})){{{MIN_DIGITS - 1},}}"
+    run = rf"(点|point |coma |punto )?(?:{token}){more}"
     return re.compile(run, re.IGNORECASE), value
 
 

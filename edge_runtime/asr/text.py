@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from edge_runtime.asr.itn import digits_read_out
 
 if TYPE_CHECKING:
-    from opencc import OpenCC  # type: ignore[import-untyped]
+    from opencc import OpenCC
 
 MAX_COMPRESSION = 2.4
 """Whisper's own threshold: text that deflates better than this is a loop."""
@@ -27,7 +27,8 @@ def tidy(text: str, language: str) -> str:
     One line without control characters, Chinese in simplified characters (OpenCC), numbers that
     were spelt out digit by digit as digits. Punctuation is kept.
     """
-    text = " ".join("".join(c for c in text if unicodedata.category(c) != "Cc" or c == "\n").split())
+    printable = (" " if unicodedata.category(c) == "Cc" else c for c in text)
+    text = " ".join("".join(printable).split())
     if language == "zh":
         text = _traditional_to_simplified().convert(text)
     return digits_read_out(text, language)

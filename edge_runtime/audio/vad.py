@@ -36,7 +36,7 @@ class EndpointSettings:
     """Shorter bursts (a click, a cough) are not speech."""
     min_silence: float = 0.6
     """Silence after which the utterance is over."""
-    pad: float = 0.2
+    pad: float = 0.3
     """Kept before and after, so that soft consonants are not cut off."""
     max_speech: float = 30.0
     """An utterance is ended there: a television never stops talking."""

@@ -202,10 +202,12 @@ class BlobStore:
             with target.open("rb") as stream:
                 os.fsync(stream.fileno())
 
-    def hashes(self) -> Iterator[str]:
-        """Hashes of all blobs, whether in use or not."""
-        if self.folder.is_dir():
-            yield from (p.name for p in self.folder.iterdir() if SHA256.fullmatch(p.name))
+    def sweep(self) -> None:
+        """Delete the half-written files of processes that were killed."""
+        with storage_errors(self.root):
+            for temporary in self.folder.glob(".*.tmp"):
+                if not _alive(int(temporary.name.split(".")[2])):
+                    temporary.unlink(missing_ok=True)
 
     def discard(self, sha256: str) -> int:
         """Delete a blob; returns the bytes it took here (names elsewhere keep theirs)."""
@@ -214,3 +216,13 @@ class BlobStore:
             size = path.stat().st_size if path.exists() else 0
             path.unlink(missing_ok=True)
         return size
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -34,7 +34,8 @@ class Miss:
 
     def __str__(self) -> str:
         found = "not measured" if self.value is None else f"{self.value:g}"
-        return f"{self.metric} is {found}, must be {self.bar.kind.replace('_', ' ')} {self.bar.limit:g}"
+        bound = self.bar.kind.replace("_", " ")
+        return f"{self.metric} is {found}, must be {bound} {self.bar.limit:g}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from edge_runtime.bundles.catalogue import Archive
 from edge_runtime.bundles.progress import ProgressSink
 from edge_runtime.errors import FetchError, ModelCorruptError
 
-_ATTEMPTS = 4
-_BLOCK = 2**18
+_FRUITLESS_ATTEMPTS = 4
+_WORTHWHILE_BYTES = 2**16
 _TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 _RESUME_HINT = "Try again: it continues where it stopped."
 
@@ -26,10 +26,11 @@ def download(archive: Archive, folder: Path, progress: ProgressSink) -> Path:
         ModelCorruptError: the server sends more than the archive may hold.
     """
     part = folder / f"{archive.sha256}-{archive.file}.part"
-    progress.advance(part.stat().st_size if part.exists() else 0)
-    reason = ""
+    progress.advance(_size(part))
+    reason, fruitless = "", 0
     with httpx.Client(timeout=_TIMEOUT, follow_redirects=True, max_redirects=5) as client:
-        for _ in range(_ATTEMPTS):
+        while fruitless < _FRUITLESS_ATTEMPTS:
+            before = _size(part)
             try:
                 if _attempt(client, archive, part, progress):
                     return part
@@ -40,13 +41,15 @@ def download(archive: Archive, folder: Path, progress: ProgressSink) -> Path:
                     hint="Connect this device, or pull from a folder or USB stick with --from.",
                 ) from error
             except (httpx.HTTPError, httpx.InvalidURL) as error:
-                reason = str(error) or type(error).__name__
+                reason = (str(error) or type(error).__name__).rstrip(".")
+            # A bad line that still brings something is worth going on with.
+            fruitless = 0 if _size(part) >= before + _WORTHWHILE_BYTES else fruitless + 1
     raise FetchError(f"{archive.spec} could not be fetched: {reason}.", hint=_RESUME_HINT)
 
 
 def _attempt(client: httpx.Client, archive: Archive, part: Path, progress: ProgressSink) -> bool:
     """One request; returns whether the file is now whole."""
-    have = part.stat().st_size if part.exists() else 0
+    have = _size(part)
     if archive.size and have == archive.size:
         return True
     headers = {"Accept-Encoding": "identity"}
@@ -69,7 +72,7 @@ def _attempt(client: httpx.Client, archive: Archive, part: Path, progress: Progr
             stream.truncate(start)
             stream.seek(start)
             written = start
-            for block in response.iter_raw(_BLOCK):
+            for block in response.iter_raw():
                 written += len(block)
                 if written > archive.max_size:
                     stream.truncate(0)
@@ -81,6 +84,10 @@ def _attempt(client: httpx.Client, archive: Archive, part: Path, progress: Progr
             stream.flush()
             os.fsync(stream.fileno())
     return written == archive.size if archive.size else written == total
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _start_of(response: httpx.Response) -> int:

@@ -14,7 +14,7 @@ from edge_runtime.bundles.blobs import SHA256, require_space, storage_errors
 from edge_runtime.bundles.catalogue import Archive, ModelEntry, ModelFile, Source, Variant
 from edge_runtime.bundles.folder import Folder
 from edge_runtime.bundles.progress import ProgressSink, Silent
-from edge_runtime.bundles.sources import fetch
+from edge_runtime.bundles.sources import cached, fetch, sweep
 from edge_runtime.bundles.store import Installed, ModelStore
 from edge_runtime.errors import ConfigError, FetchError, ModelCorruptError, ModelError
 
@@ -57,9 +57,11 @@ def pull(
     entries = [_ready(store, model_id, pins or {}) for model_id in dict.fromkeys(model_ids)]
     present = {entry.id: found for entry in entries if (found := _intact(store, entry.id))}
     if len(present) < len(entries):
-        folder = Folder(from_dir) if from_dir else None
+        folder = _open_folder(from_dir) if from_dir else None
         with store.locked(waiting=lambda: progress.note("Waiting for another pull to finish.")):
             # Whoever held the lock may have brought the very same models.
+            store.blobs.sweep()
+            sweep(store.incoming)
             missing = [e for e in entries if e.id not in present and not _intact(store, e.id)]
             _check_space(store, missing, fetching=folder is None)
             for entry in missing:
@@ -119,7 +121,7 @@ def _check_space(store: ModelStore, missing: list[ModelEntry], *, fetching: bool
         to_fetch = [
             archive.max_size
             for archive in variant.sources[0].archives
-            if not (store.incoming / f"{archive.sha256}-{archive.file}").exists()
+            if not cached(archive, store.incoming).exists()
         ]
         files += sum(f.size for f in variant.files if not store.blobs.path(f.sha256).exists())
         files += 0 if variant.files else sum(to_fetch)
@@ -130,19 +132,36 @@ def _check_space(store: ModelStore, missing: list[ModelEntry], *, fetching: bool
 def _pull_one(
     store: ModelStore, entry: ModelEntry, folder: Folder | None, progress: ProgressSink
 ) -> None:
+    if any(_commit_if_complete(store, entry, v, folder, progress) for v in entry.variants):
+        return
     failures: list[tuple[Source, ModelError | FetchError]] = []
     for variant in entry.variants:
-        if _commit_if_complete(store, entry, variant, folder, progress):
-            return
         for source in variant.sources:
+            if failures:
+                progress.note(f"{failures[-1][1].message} Trying {source.name}.")
             try:
                 _install(store, entry, variant, source, folder, progress)
             except (FetchError, ModelCorruptError) as error:
                 failures.append((source, error))
-                progress.note(f"{source.name}: {error.message}")
             else:
+                _forget_archives(store, entry)
                 return
     raise _summary(entry, failures)
+
+
+def _open_folder(path: Path) -> Folder:
+    with storage_errors(path):
+        return Folder(path)
+
+
+def _forget_archives(store: ModelStore, entry: ModelEntry) -> None:
+    """Delete downloads that are no longer needed, those of a source given up half way too."""
+    with storage_errors(store.incoming):
+        for variant in entry.variants:
+            for archive in (a for source in variant.sources for a in source.archives):
+                path = cached(archive, store.incoming)
+                path.unlink(missing_ok=True)
+                path.with_name(f"{path.name}.part").unlink(missing_ok=True)
 
 
 def _summary(
@@ -204,10 +223,6 @@ def _install(
                 else:
                     _store_file(store, entry, file, _read(archives, source, file), progress)
     store.commit(entry, variant.name, source.name, files)
-    if folder is None:
-        with storage_errors(store.incoming):
-            for path in paths:
-                path.unlink(missing_ok=True)
 
 
 def _from_folder(folder: Folder, archives: tuple[Archive, ...]) -> list[Path]:

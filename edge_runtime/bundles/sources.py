@@ -47,7 +47,7 @@ def fetch(archive: Archive, folder: Path, progress: ProgressSink) -> Path:
         ModelCorruptError: what came is not the pinned archive; it is deleted.
         StorageError: ``folder`` cannot be written.
     """
-    target = folder / f"{archive.sha256}-{archive.file}"
+    target = cached(archive, folder)
     if target.exists():
         try:
             check_archive(target, archive)
@@ -71,8 +71,21 @@ def fetch(archive: Archive, folder: Path, progress: ProgressSink) -> Path:
             arrived.replace(target)
     finally:
         progress.finish()
-        _sweep(folder)
+        sweep(folder)
     return target
+
+
+def cached(archive: Archive, folder: Path) -> Path:
+    """Where a verified archive waits in ``folder`` until its model is installed."""
+    return folder / f"{archive.sha256}-{archive.file}"
+
+
+def sweep(folder: Path) -> None:
+    """Remove what only a running fetch needs, also when a killed one left it behind."""
+    for leftover in folder.glob("child-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    for leftover in folder.glob("*.tar"):
+        leftover.unlink(missing_ok=True)
 
 
 def check_archive(path: Path, archive: Archive) -> None:
@@ -220,9 +233,3 @@ def _child_failure(archive: Archive, complaints: str) -> FetchError | StorageErr
     lines = [line.strip() for line in complaints.splitlines() if "error" in line.lower()]
     reason = lines[-1][:300] if lines else "the package manager failed without saying why"
     return FetchError(f"{archive.spec} could not be fetched: {reason}.")
-
-
-def _sweep(folder: Path) -> None:
-    """Remove workspaces of children, also those that a killed pull left behind."""
-    for leftover in folder.glob("child-*"):
-        shutil.rmtree(leftover, ignore_errors=True)

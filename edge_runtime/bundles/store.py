@@ -104,7 +104,7 @@ class ModelStore:
         expected = {file.name for file in installed.files}
         for path in installed.folder.rglob("*"):
             name = path.relative_to(installed.folder).as_posix()
-            if not path.is_dir() and name not in expected:
+            if (path.is_symlink() or not path.is_dir()) and name not in expected:
                 raise ModelCorruptError(
                     f"'{name}' does not belong to model {model_id}.", hint=_repair(model_id)
                 )

@@ -208,8 +208,9 @@ def _describe(store: ModelStore, entry: ModelEntry) -> dict[str, Any]:
 
 def _table(rows: list[dict[str, Any]]) -> Table:
     table = Table(box=None, pad_edge=False)
-    table.add_column("model", no_wrap=True)
-    for header in ("for", "languages", "disk MB", "memory MB", "profiles", "here"):
+    for header in ("model", "for"):
+        table.add_column(header, no_wrap=True)
+    for header in ("languages", "disk MB", "memory MB", "profiles", "here"):
         table.add_column(header, justify="right" if "MB" in header else "left")
     for row in rows:
         size = f"{row['size'] / 1e6:.0f}" if row["size"] else "–"

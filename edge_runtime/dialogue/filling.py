@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 from edge_runtime.dialogue.state import Pending, SessionState
+from edge_runtime.dialogue.wording import has_words
+from edge_runtime.packs import Intent
 from edge_runtime.turn import Entity, Understanding
 
 REMEMBERED = frozenset({"order_id", "product", "category", "address"})
@@ -13,10 +15,9 @@ REMEMBERED = frozenset({"order_id", "product", "category", "address"})
 FREE_TEXT = frozenset({"reason", "symptom", "invoice_title", "exchange_for", "address", "product"})
 """Slots that any words can fill when no entity was found."""
 
-_ENTITY_OF = {
-    "exchange_for": "product",
-    "phone_last4": "phone",
-}
+NOT_VOLUNTEERED = frozenset({"phone_last4", "reason", "symptom", "invoice_title", "exchange_for"})
+"""Slots that only an answer to their own question fills, whatever entity stands in other turns."""
+
 _ORDER_NUMBER = re.compile(r"[A-Za-z]{0,4}[-\s]?\d[\d\s-]{2,30}\d")
 _LAST_FOUR = re.compile(r"(?<!\d)\d{4}(?!\d)")
 _SEPARATORS = re.compile(r"[\s.,-]+")
@@ -44,15 +45,27 @@ def remember_entities(understanding: Understanding, state: SessionState) -> Sess
     return state
 
 
-def answer_to(pending: Pending, understanding: Understanding) -> str:
+def fill_slots(intent: Intent, understanding: Understanding, state: SessionState) -> SessionState:
+    """``state`` with this turn's entities under the names of the intent's own slots."""
+    for slot in intent.slots:
+        entity = first_entity(understanding, slot.entity)
+        if entity and slot.name not in NOT_VOLUNTEERED:
+            state = state.remember(slot.name, entity.value)
+    return state
+
+
+def answer_to(pending: Pending, intent: Intent | None, understanding: Understanding) -> str:
     """The value in this turn that fits what ``pending`` awaits, or an empty string.
 
-    Only typed values count here; free text is taken by :func:`free_text`.
+    Only typed values count here; free text is taken by :func:`free_text`. ``intent`` is the
+    pending one: its slots say which entity fills which.
     """
     wanted = pending.awaiting
     if wanted == "phone_last4":
         return _last_four(understanding)
-    entity = first_entity(understanding, _ENTITY_OF.get(wanted, wanted))
+    slots = intent.slots if intent else ()
+    type_ = next((slot.entity for slot in slots if slot.name == wanted), wanted)
+    entity = first_entity(understanding, type_)
     if entity:
         return entity.value
     if wanted == "order_id":
@@ -77,16 +90,13 @@ def first_entity(understanding: Understanding, type_: str) -> Entity | None:
     return next(found, None)
 
 
-def share_of_text(understanding: Understanding) -> float:
-    """How much of the utterance its entities make up, in [0, 1]."""
-    length = len(understanding.normalized.strip())
-    if not length:
-        return 0.0
+def is_bare(understanding: Understanding) -> bool:
+    """Whether the utterance is hardly more than its entities, or than a number."""
+    text = understanding.normalized.strip()
     covered: set[int] = set()
     for entity in understanding.entities:
-        start, end = max(0, entity.start), min(length, entity.end)
-        covered.update(range(start, end))
-    return len(covered) / length
+        covered.update(range(max(0, entity.start), min(len(text), entity.end)))
+    return not has_words(text) or 2 * len(covered) >= len(text)
 
 
 def _last_four(understanding: Understanding) -> str:

@@ -41,7 +41,7 @@ def serve(turn: Turn, intent: Intent, confidence: float, reason: str) -> Outcome
     decision = Decision("answer", intent.name, confidence, reason)
     skill = REPEAT if intent.reply == "repeat_nothing" else intent.skill
     if skill:
-        state = state.forget(*_ONE_USE)
+        state = filling.fill_slots(intent, turn.said, state.forget(*_ONE_USE))
         return replace(decision, kind="skill", skill=skill, slots=_values(state)), state
     if intent.topic:
         return replace(decision, topic=intent.topic, slots=_subject(turn)), state
@@ -68,7 +68,8 @@ def resume(turn: Turn, pending: Pending, given: Mapping[str, str]) -> Outcome:
 
 def drop(turn: Turn, pending: Pending) -> Outcome:
     """Give up the pending matter because the customer no longer wants it."""
-    state = turn.state.forget(*_ONE_USE, "address")
+    receipt = [name for name in turn.state.slots if name.startswith("receipt_")]
+    state = turn.state.forget(*_ONE_USE, "address", *receipt)
     decision = Decision("answer", pending.intent, CERTAIN, "declined", reply="cancelled_action")
     return decision, state
 

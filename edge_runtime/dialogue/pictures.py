@@ -16,8 +16,8 @@ _ERROR_CODE = re.compile(
 )
 _RATING_PLATE = re.compile(
     r"\b\d{2,4}\s*v\s*~|\b(?:220|230|110|120)\s*-?\s*(?:\d{3})?\s*v\b|\b[56]0\s*hz\b"
-    r"|额定(?:功率|电压|频率)|型号|产品编号|\bmodel(?:\s*(?:no|number)\b|\s*[:.:])|\bmodelo\s*[:.:]"
-    r"|\bs/?n\s*[::]|\brated (?:power|voltage)\b|\bpotencia nominal\b",
+    r"|额定(?:功率|电压|频率)|型号|产品编号|\bmodel(?:\s*(?:no|number)\b|\s*[:.\uff1a])|\bmodelo\s*[:.\uff1a]"
+    r"|\bs/?n\s*[:.\uff1a]|\brated (?:power|voltage)\b|\bpotencia nominal\b",
     re.IGNORECASE,
 )
 MAX_SCANNED_CHARS = 4000

@@ -16,7 +16,7 @@ from edge_runtime.dialogue.base import Customer
 from edge_runtime.dialogue.moves import CERTAIN, Outcome
 from edge_runtime.dialogue.pictures import picture_kind
 from edge_runtime.dialogue.reading import Turn, is_outside, read_turn
-from edge_runtime.dialogue.state import CHOICE, CONFIRM, SessionState
+from edge_runtime.dialogue.state import CHOICE, CONFIRM, Pending, SessionState
 from edge_runtime.packs.schema import Intent, Pack
 from edge_runtime.turn import OUT_OF_SCOPE, Decision, PictureText, Understanding
 
@@ -45,11 +45,11 @@ class DialoguePolicy:
             self._choice_made,
             self._awaited_value,
             self._picture_shown,
+            self._yes_or_no_to_nothing,
             self._understood,
             self._follow_up,
             self._awaited_still,
             self._abused,
-            self._yes_or_no_to_nothing,
             self._worth_looking_up,
             self._person_perhaps,
         )
@@ -122,13 +122,20 @@ class DialoguePolicy:
         pending, answer = turn.pending, turn.answer
         if not pending or not answer or pending.awaiting == CHOICE:
             return None
-        if pending.awaiting != CONFIRM:
-            # A bare "no" to "which order?" ends the matter; "no, it is 1002" answers it.
-            answered = filling.answer_to(pending, turn.said)
-            return moves.drop(turn, pending) if answer == "no" and not answered else None
+        if pending.awaiting == CONFIRM:
+            return self._confirmation(turn, pending)
+        # "I don't want it any more" is a reason, whatever the classifier makes of it.
+        told = pending.awaiting in _DESCRIPTIVE
+        if told and not filling.first_entity(turn.said, "yes_no"):
+            return None
+        # A bare "no" to "which order?" ends the matter; "no, it is 1002" answers it.
+        return moves.drop(turn, pending) if answer == "no" and not turn.given else None
+
+    @staticmethod
+    def _confirmation(turn: Turn, pending: Pending) -> Outcome:
         if turn.corrected:
             return moves.resume(turn, pending, {})
-        if answer == "no":
+        if turn.answer == "no":
             return moves.drop(turn, pending)
         if pending.skill == moves.HANDOVER:
             return moves.hand_over(turn, "offer_accepted", "", CERTAIN)
@@ -153,13 +160,13 @@ class DialoguePolicy:
         if pending.awaiting == "receipt":
             shown = turn.picture is not None and picture_kind(turn.picture) == "receipt"
             return moves.resume(turn, pending, {}) if shown else None
-        value = filling.answer_to(pending, turn.said)
-        if value:
-            # A number amid another request belongs to that request.
-            elsewhere = turn.interrupts and filling.share_of_text(turn.said) < 0.5
-            return None if elsewhere else moves.resume(turn, pending, {pending.awaiting: value})
-        value = filling.free_text(pending, turn.said)
-        if not value or self._starts_anew(turn, pending.awaiting):
+        value = turn.given or filling.free_text(pending, turn.said)
+        # A number amid another request belongs to that request.
+        if turn.given:
+            elsewhere = turn.interrupts and not filling.is_bare(turn.said)
+        else:
+            elsewhere = self._starts_anew(turn, pending.awaiting)
+        if not value or elsewhere:
             return None
         return moves.resume(turn, pending, {pending.awaiting: value})
 
@@ -178,6 +185,14 @@ class DialoguePolicy:
         if kind == "unreadable":
             return moves.ask(turn, "picture_unreadable", "picture_unreadable")
         return None if turn.text else moves.look_up(turn)
+
+    def _yes_or_no_to_nothing(self, turn: Turn) -> Outcome | None:
+        if turn.pending or not turn.answer or (turn.intent and turn.sure):
+            return None
+        state, reply = turn.state, "done_anything_else"
+        if turn.answer == "no":
+            state, reply = state.fresh(), moves.GOODBYE
+        return Decision("answer", turn.said.intent, CERTAIN, "small_talk", reply=reply), state
 
     def _understood(self, turn: Turn) -> Outcome | None:
         if not turn.sure or not turn.text:
@@ -225,13 +240,6 @@ class DialoguePolicy:
         if not turn.abusive:
             return None
         return Decision("answer", turn.said.intent, CERTAIN, "abusive", reply="blocked"), turn.state
-
-    def _yes_or_no_to_nothing(self, turn: Turn) -> Outcome | None:
-        if turn.pending or not turn.answer:
-            return None
-        reply = "done_anything_else" if turn.answer == "yes" else "goodbye"
-        decision = Decision("answer", turn.said.intent, CERTAIN, "small_talk", reply=reply)
-        return decision, turn.state
 
     def _worth_looking_up(self, turn: Turn) -> Outcome | None:
         if not turn.text or not wording.is_question(turn.text):

@@ -85,6 +85,14 @@ class Turn:
         )
 
     @property
+    def given(self) -> str:
+        """The typed value in this turn that the open question asks for, or an empty string."""
+        if self.pending is None:
+            return ""
+        about = self.pack.intents.get(self.pending.intent)
+        return filling.answer_to(self.pending, about, self.said)
+
+    @property
     def answer(self) -> str:
         """ "yes", "no", or an empty string when the turn is neither."""
         if self.intent and self.sure and yes_no_of_intent(self.intent):

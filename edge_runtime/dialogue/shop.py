@@ -8,16 +8,11 @@ the pack's offsets from today and become dates when read: sample data never ages
 from __future__ import annotations
 
 import json
-import threading
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
-
-from sqlite_utils import Database
 
 from edge_runtime.dialogue.base import (
     CHANGEABLE,
@@ -29,43 +24,16 @@ from edge_runtime.dialogue.base import (
     Store,
     Verification,
 )
-from edge_runtime.dialogue.database import open_database, storage_errors
+from edge_runtime.dialogue.database import Records, Row
 from edge_runtime.dialogue.importing import TABLES, digest, read_tables
 from edge_runtime.dialogue.matching import ProductIndex, order_digits, order_key, phone_key
+from edge_runtime.dialogue.shop_tables import CREATE, ORDERS, PREFIXES
 from edge_runtime.packs import Pack, parse_items
 
-SCHEMA_VERSION = 1
 MAX_WRONG_A_DAY = 5
 """Wrong phone digits after which an order tells nobody anything until tomorrow."""
 REFUND_DAYS = 3
 MAX_DETAIL_CHARS = 2000
-
-_SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE customers (id TEXT PRIMARY KEY, name TEXT, phone TEXT, tier TEXT, language TEXT);
-CREATE TABLE products (id TEXT PRIMARY KEY, category TEXT, price TEXT, stock INTEGER, image TEXT,
-    names TEXT, aliases TEXT);
-CREATE TABLE orders (id TEXT PRIMARY KEY, customer TEXT, status TEXT, items TEXT, total TEXT,
-    address TEXT, carrier TEXT, refund TEXT, placed_day INTEGER, eta_day INTEGER,
-    delivered_day INTEGER, refund_day INTEGER);
-CREATE TABLE stores (id TEXT PRIMARY KEY, phone TEXT, hours TEXT, names TEXT);
-CREATE TABLE order_changes (order_id TEXT PRIMARY KEY, address TEXT, status TEXT, refund TEXT,
-    refund_day INTEGER);
-CREATE TABLE services (number TEXT PRIMARY KEY, kind TEXT NOT NULL, key TEXT NOT NULL,
-    customer TEXT NOT NULL, detail TEXT NOT NULL, day TEXT NOT NULL, UNIQUE (kind, key));
-CREATE TABLE wrong_answers (order_id TEXT, day TEXT, count INTEGER, PRIMARY KEY (order_id, day));
-"""
-_ORDERS = """
-SELECT o.id, o.customer, o.items, o.total, o.carrier, o.placed_day, o.eta_day, o.delivered_day,
-    coalesce(c.address, o.address) AS address, coalesce(c.status, o.status) AS status,
-    coalesce(c.refund, o.refund) AS refund, coalesce(c.refund_day, o.refund_day) AS refund_day,
-    p.phone AS phone
-FROM orders o LEFT JOIN order_changes c ON c.order_id = o.id
-    LEFT JOIN customers p ON p.id = o.customer
-"""
-_PREFIX = {"return": "RT", "exchange": "EX", "invoice": "INV", "complaint": "TK"}
-
-Row = Mapping[str, Any]
 
 
 class SqliteShop:
@@ -82,29 +50,26 @@ class SqliteShop:
     """
 
     def __init__(self, path: Path, pack: Pack, *, today: Callable[[], date] = date.today) -> None:
-        self._path = path
         self._today = today
-        self._lock = threading.RLock()
-        self._database = open_database(path)
-        self._create_schema()
+        self._records = Records(path)
+        self._records.migrate(CREATE)
         self._import(pack)
-        rows = self._query("SELECT * FROM products")
+        rows = self._records.query("SELECT * FROM products")
         self._index = ProductIndex(
             {row["id"]: (row["id"], *_names(row), *_aliases(row)) for row in rows}
         )
 
     def close(self) -> None:
         """Close the file; the shop cannot be used afterwards."""
-        with self._lock:
-            self._database.close()
+        self._records.close()
 
     # Reading ----------------------------------------------------------------------------------
 
     def customer(self, key: str) -> Customer | None:
-        rows = self._query("SELECT * FROM customers WHERE id = ?", key.strip())
+        rows = self._records.query("SELECT * FROM customers WHERE id = ?", key.strip())
         phone = phone_key(key)
         if not rows and phone:
-            everybody = self._query("SELECT * FROM customers")
+            everybody = self._records.query("SELECT * FROM customers")
             rows = [row for row in everybody if phone_key(row["phone"]) == phone]
         if len(rows) != 1:
             return None
@@ -115,18 +80,18 @@ class SqliteShop:
         written, digits = order_key(text), order_digits(text)
         if not written:
             return None
-        rows = self._query("SELECT id FROM orders")
+        rows = self._records.query("SELECT id FROM orders")
         ids = [row["id"] for row in rows if order_key(row["id"]) == written]
         if not ids and digits:
             ids = [row["id"] for row in rows if order_digits(row["id"]) == digits]
         return self._order(ids[0]) if len(ids) == 1 else None
 
     def orders_of(self, customer: str) -> tuple[Order, ...]:
-        latest_first = f"{_ORDERS} WHERE o.customer = ? ORDER BY o.placed_day DESC, o.id DESC"
-        return tuple(self._to_order(row) for row in self._query(latest_first, customer))
+        latest_first = f"{ORDERS} WHERE o.customer = ? ORDER BY o.placed_day DESC, o.id DESC"
+        return tuple(self._to_order(row) for row in self._records.query(latest_first, customer))
 
     def product(self, product_id: str) -> Product | None:
-        rows = self._query("SELECT * FROM products WHERE id = ?", product_id.strip())
+        rows = self._records.query("SELECT * FROM products WHERE id = ?", product_id.strip())
         return _to_product(rows[0]) if rows else None
 
     def products(self, query: str, *, limit: int = 3) -> tuple[Product, ...]:
@@ -134,7 +99,7 @@ class SqliteShop:
         return tuple(product for product in found if product)
 
     def in_category(self, category: str, *, limit: int = 3) -> tuple[Product, ...]:
-        rows = self._query(
+        rows = self._records.query(
             "SELECT * FROM products WHERE stock > 0 AND (? = '' OR category = ?)"
             " ORDER BY stock DESC, id LIMIT ?",
             category,
@@ -144,7 +109,7 @@ class SqliteShop:
         return tuple(_to_product(row) for row in rows)
 
     def stores(self) -> tuple[Store, ...]:
-        rows = self._query("SELECT * FROM stores ORDER BY id")
+        rows = self._records.query("SELECT * FROM stores ORDER BY id")
         return tuple(
             Store(row["id"], json.loads(row["names"]), row["hours"], row["phone"]) for row in rows
         )
@@ -153,9 +118,9 @@ class SqliteShop:
 
     def verify(self, order_id: str, last4: str) -> Verification:
         day = self._today().isoformat()
-        with self._transaction() as database:
+        with self._records.transaction() as database:
             order = self._order(order_id)
-            wrong = self._query(
+            wrong = self._records.query(
                 "SELECT count FROM wrong_answers WHERE order_id = ? AND day = ?", order_id, day
             )
             if order is None or (wrong and wrong[0]["count"] >= MAX_WRONG_A_DAY):
@@ -171,7 +136,7 @@ class SqliteShop:
             return "wrong"
 
     def change_address(self, order_id: str, address: str) -> bool:
-        with self._transaction() as database:
+        with self._records.transaction() as database:
             order = self._order(order_id)
             if order is None or order.status not in CHANGEABLE:
                 return False
@@ -183,7 +148,7 @@ class SqliteShop:
             return True
 
     def cancel(self, order_id: str) -> bool:
-        with self._transaction() as database:
+        with self._records.transaction() as database:
             order = self._order(order_id)
             if order is None or order.status not in (*CHANGEABLE, "cancelled"):
                 return False
@@ -216,16 +181,18 @@ class SqliteShop:
     def _open_service(self, kind: str, key: str, customer: str, detail: str) -> str:
         """The number of the service opened for ``key``, which opens at most once."""
         today = self._today()
-        with self._transaction() as database:
-            rows = self._query("SELECT number FROM services WHERE kind = ? AND key = ?", kind, key)
+        with self._records.transaction() as database:
+            rows = self._records.query(
+                "SELECT number FROM services WHERE kind = ? AND key = ?", kind, key
+            )
             if rows:
                 return str(rows[0]["number"])
-            count = self._query(
+            count = self._records.query(
                 "SELECT count(*) AS n FROM services WHERE kind = ? AND day = ?",
                 kind,
                 today.isoformat(),
             )[0]["n"]
-            number = f"{_PREFIX[kind]}{today:%y%m%d}{count + 1:03d}"
+            number = f"{PREFIXES[kind]}{today:%y%m%d}{count + 1:03d}"
             database.execute(
                 "INSERT INTO services VALUES (?, ?, ?, ?, ?, ?)",
                 [number, kind, key, customer, detail[:MAX_DETAIL_CHARS], today.isoformat()],
@@ -233,7 +200,7 @@ class SqliteShop:
             return number
 
     def _order(self, order_id: str) -> Order | None:
-        rows = self._query(f"{_ORDERS} WHERE o.id = ?", order_id)
+        rows = self._records.query(f"{ORDERS} WHERE o.id = ?", order_id)
         return self._to_order(rows[0]) if rows else None
 
     def _to_order(self, row: Row) -> Order:
@@ -256,40 +223,16 @@ class SqliteShop:
     def _day(self, offset: int | None) -> date | None:
         return None if offset is None else self._today() + timedelta(days=offset)
 
-    def _query(self, sql: str, *parameters: str | int) -> list[Row]:
-        with self._lock, storage_errors(self._path):
-            return list(self._database.query(sql, parameters))
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Database]:
-        """One write at a time, also among processes: the lock is taken before anything is read."""
-        with self._lock, storage_errors(self._path):
-            self._database.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._database
-            except BaseException:
-                self._database.rollback()
-                raise
-            self._database.commit()
-
-    def _create_schema(self) -> None:
-        with self._transaction() as database:
-            version = self._query("PRAGMA user_version")[0]["user_version"]
-            if version == 0:
-                for statement in filter(str.strip, _SCHEMA.split(";")):
-                    database.execute(statement)
-                database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-
     def _import(self, pack: Pack) -> None:
         tables = read_tables(pack)
         wanted = digest(tables)
-        with self._transaction() as database:
-            known = self._query("SELECT value FROM meta WHERE key = 'tables'")
+        with self._records.transaction() as database:
+            known = self._records.query("SELECT value FROM meta WHERE key = 'tables'")
             if known and known[0]["value"] == wanted:
                 return
             for name in TABLES:
                 database.execute(f"DELETE FROM {name}")  # noqa: S608 - a constant of ours
-                database[name].insert_all(tables[name])
+                database.table(name).insert_all(tables[name])
             database.execute("INSERT OR REPLACE INTO meta VALUES ('tables', ?)", [wanted])
 
 

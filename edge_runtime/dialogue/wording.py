@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 _QUESTION = re.compile(
-    r"[??]|[吗嗎呢么](?:\W|$)"
+    r"[?\uff1f]|[吗嗎呢么](?:\W|$)"
     r"|什么|什麼|怎么|怎麼|怎样|如何|多少|几[个天点号年月时]|哪|谁|为什么|为啥|多久|多长|多大"
     r"|能不能|可不可以|可以.*吗|有没有|是不是|会不会|要不要"
     r"|\b(?:what|how|when|where|why|which|who|whose)\b"
@@ -37,8 +37,8 @@ _CHOSEN = (
         re.IGNORECASE,
     ),
     re.compile(
-        r"^\W*(?:2|二|第二个?|后者|后面(?:那个|的)?|the (?:second|last)(?: one)?|second(?: one)?|two"
-        r"|el segundo|la segunda|dos)\W*$",
+        r"^\W*(?:2|二|第二个?|后者|后面(?:那个|的)?|the second(?: one)?|second(?: one)?"
+        r"|two|el segundo|la segunda|dos)\W*$",
         re.IGNORECASE,
     ),
 )

@@ -13,8 +13,9 @@ import ctypes
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import llama_cpp
 
@@ -50,6 +51,7 @@ class LlamaModel:
         self.name = files["model.gguf"].parent.name
         self._lock = threading.Lock()
         self._context_size = context
+        self._closed = False
         try:
             self._llama = llama_cpp.Llama(
                 model_path=str(files["model.gguf"]),
@@ -76,12 +78,12 @@ class LlamaModel:
 
     def close(self) -> None:
         with self._lock:
-            if self._ctx is None:
+            if self._closed:
                 return
+            self._closed = True
             llama_cpp.llama_sampler_free(self._sampler)
             llama_cpp.llama_batch_free(self._batch)
             llama_cpp.llama_free(self._ctx)
-            self._ctx = None
             self._llama.close()
 
     def smoke(self) -> None:
@@ -104,14 +106,17 @@ class LlamaModel:
         cancelled: threading.Event,
     ) -> Iterator[str]:
         deadline = time.monotonic() + timeout_s
-        with self._lock, contextlib.closing(
-            self._generate(prompt, max_tokens, deadline, cancelled)
-        ) as pieces:
+        if self._closed:
+            raise EngineError(f"The language model {self.name} was unloaded.")
+        with (
+            self._lock,
+            contextlib.closing(self._generate(prompt, max_tokens, deadline, cancelled)) as pieces,
+        ):
             yield from pieces
 
     def _generate(
         self, prompt: Prompt, max_tokens: int, deadline: float, cancelled: threading.Event
-    ) -> Iterator[str]:
+    ) -> Generator[str]:
         tail = [*self._text(prompt.question), *self._markup(_ANSWER)]
         position = self._keep_prefixes(
             prompt, deadline=deadline, cancelled=cancelled, reserve=len(tail) + max_tokens
@@ -243,7 +248,7 @@ class LlamaModel:
         length = llama_cpp.llama_token_to_piece(self._vocab, token, buffer, 64, 0, False)
         return buffer.raw[:length] if length > 0 else b""
 
-    def _new_context(self, threads: int, context: int, kept: int) -> llama_cpp.llama_context_p:
+    def _new_context(self, threads: int, context: int, kept: int) -> Any:
         params = llama_cpp.llama_context_default_params()
         params.n_ctx = context
         params.n_batch = params.n_ubatch = _BATCH
@@ -257,7 +262,7 @@ class LlamaModel:
         return created
 
 
-def _new_sampler(vocabulary: int) -> llama_cpp.llama_sampler_p:
+def _new_sampler(vocabulary: int) -> Any:
     """Greedy with a light repetition penalty: the same question gets the same answer."""
     chain = llama_cpp.llama_sampler_chain_init(llama_cpp.llama_sampler_chain_default_params())
     penalties = llama_cpp.llama_sampler_init_penalties(

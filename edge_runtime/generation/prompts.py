@@ -49,4 +49,6 @@ def answer_prompt(
         name=name, language=LANGUAGE_NAMES.get(language, "English")
     )
     facts = "\n".join(f"{p.title}：{quote(p.text, question)}" for p in passages)
-    return Prompt(system=rules, context=f"{_FACTS.get(language, 'Facts:')}\n{facts}", question=question)
+    return Prompt(
+        system=rules, context=f"{_FACTS.get(language, 'Facts:')}\n{facts}", question=question
+    )

@@ -36,9 +36,7 @@ def quote(text: str, question: str) -> str:
     return joiner.join(parts[start:end])
 
 
-def _run_from(
-    start: int, parts: list[str], overlap: list[int], limit: int
-) -> tuple[int, int, int]:
+def _run_from(start: int, parts: list[str], overlap: list[int], limit: int) -> tuple[int, int, int]:
     length, end, shared = len(parts[start]), start + 1, overlap[start]
     while end < len(parts) and length + len(parts[end]) + 1 <= limit:
         length += len(parts[end]) + 1

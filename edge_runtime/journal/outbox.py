@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
 from threading import RLock
 from typing import Any
 
@@ -18,7 +19,7 @@ _DROP_ORDER = ("metric", "turn", "audit", "escalation")
 class Outbox:
     """The outbox of one journal. Thread-safe: it shares the journal's connection and lock."""
 
-    def __init__(self, db: Database, lock: RLock, path: Any) -> None:
+    def __init__(self, db: Database, lock: RLock, path: Path) -> None:
         self._db = db
         self._lock = lock
         self._path = path
@@ -70,25 +71,28 @@ class Outbox:
             )
             return self._db.conn.total_changes - before
 
-    def quarantine(self, seq: int, reason: str) -> None:
-        """Set aside a record that cannot be delivered; a small notice is sent in its place.
+    def quarantine(self, seq: int, reason: str, *, known_to_server: bool = False) -> None:
+        """Set aside a record that cannot be delivered; the content stays for a person to look at.
 
-        The content stays in the journal for a person to look at.
+        Unless the server already knows, a small notice is sent in the record's place.
         """
         with self._lock, transaction(self._db, self._path):
             row = self._db.conn.execute(
-                "SELECT kind, created_at, payload FROM outbox WHERE seq = ?",
-                (seq,),
+                "SELECT kind, created_at, payload FROM outbox WHERE seq = ?", (seq,)
             ).fetchone()
             if row is None:
                 return
             kind, created_at, payload = row
-            self._db.conn.execute(
-                "INSERT OR REPLACE INTO quarantine (seq, kind, created_at, reason, payload)"
-                " VALUES (?, ?, ?, ?, ?)",
-                (seq, kind, created_at, reason[:500], payload),
-            )
-            self._replace_by_notice([(seq, kind)], "quarantined")
+            if kind != "dropped":
+                self._db.conn.execute(
+                    "INSERT OR REPLACE INTO quarantine (seq, kind, created_at, reason, payload)"
+                    " VALUES (?, ?, ?, ?, ?)",
+                    (seq, kind, created_at, reason[:500], payload),
+                )
+            if known_to_server:
+                self._db.conn.execute("DELETE FROM outbox WHERE seq = ?", (seq,))
+            else:
+                self._replace_by_notice([(seq, kind)], "quarantined")
 
     def quarantined(self, *, limit: int = 100) -> list[tuple[OutboxRecord, str]]:
         """What was set aside, newest first, each with its reason."""

@@ -19,7 +19,7 @@ from edge_runtime.journal.redact_names import find_names
 from edge_runtime.journal.redact_numbers import Span, find_numbers, plain
 from edge_runtime.journal.redact_places import find_addresses, find_plates
 
-MAX_CHARS = 20_000
+MAX_CHARS = 8_000
 """Longer texts are cut here before they are searched: what was not searched must not leave."""
 
 _MASKED = re.compile(r"\[[A-Z]{2,8}:[0-9a-f]{8,16}\]")

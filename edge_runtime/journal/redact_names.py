@@ -29,21 +29,21 @@ _TITLE = "(?:先生|女士|小姐|太太|师傅|阿姨|大爷)"
 
 _CHINESE = (
     re.compile(rf"(?:我叫|本人叫|名字叫|我名叫|我的名字[是叫]|姓名[是为]?[:：]?|收货人[是为叫]?[:：]?"
-               rf"|收件人[是为叫]?[:：]?|联系人[是为叫]?[:：]?|我是)\s*({_FULL})"),
-    re.compile(rf"我姓\s*({_SURNAME})"),
+               rf"|收件人[是为叫]?[:：]?|联系人[是为叫]?[:：]?|我是)\s{{0,4}}({_FULL})"),
+    re.compile(rf"我姓\s{{0,4}}({_SURNAME})"),
     re.compile(rf"({_SURNAME}{_GIVEN}{{0,2}}){_TITLE}"),
 )  # fmt: skip
 
-_WORD = r"[^\W\d_][\w'’.-]*"
-_CAPITAL = r"[A-ZÀ-ÖØ-ÞĀ-Ž](?!\w*\d)[\w'’.-]*"
-_PARTICLE = r"(?:(?:de|del|la|van|von|der|da|di|bin|al|dos|den)\s+)*"
-_CAPITALS = rf"{_CAPITAL}(?:\s+{_PARTICLE}{_CAPITAL}){{0,3}}"
+_WORD = r"[^\W\d_][\w'’.-]{0,30}"
+_CAPITAL = r"[A-ZÀ-ÖØ-ÞĀ-Ž](?!\w{0,30}\d)[\w'’.-]{0,30}"
+_PARTICLE = r"(?:(?:de|del|la|van|von|der|da|di|bin|al|dos|den)\s{1,4})*"
+_CAPITALS = rf"{_CAPITAL}(?:\s{{1,4}}{_PARTICLE}{_CAPITAL}){{0,3}}"
 _STOP = (
     "and|but|i|i'm|im|so|please|my|the|with|from|calling|here|can|could|on|in|at|for|not|wrong|"
     "is|was|to|y|pero|quiero|necesito|con|por|que|mi|me|en|es|el|la|spelled|misspelled|listed|"
     "appears|incorrectly|incorrect|missing|tengo|under|a|an|of|what|really|changed|still|too"
 )
-_LOWER = rf"(?!(?:{_STOP})\b){_WORD}(?:\s+(?!(?:{_STOP})\b){_WORD}){{0,2}}"
+_LOWER = rf"(?!(?:{_STOP})\b){_WORD}(?:\s{{1,4}}(?!(?:{_STOP})\b){_WORD}){{0,2}}"
 
 _INTRODUCED = "my name is|my name's|me llamo|mi nombre es"
 _TITLES = "mr|mrs|ms|miss|dr|sr|sra|srta|señor|señora|señorita|don|doña"
@@ -51,12 +51,14 @@ _LABELS = r"my (?:full|last|first|middle|maiden) name is|name:|nombre:|mi apelli
 _SELF = "this is|i am|i'm|soy|under the name(?: of)?|a nombre de|name of"
 
 _WESTERN = (
-    re.compile(rf"\b(?i:{_INTRODUCED}|{_LABELS})\s*({_CAPITALS})"),
-    re.compile(rf"\b(?i:{_INTRODUCED})\s+({_LOWER})"),
-    re.compile(rf"\b(?i:{_TITLES})\b\.?\s+({_CAPITALS})"),
-    re.compile(rf"\b(?i:{_SELF})\s+({_CAPITAL}(?:\s+{_PARTICLE}{_CAPITAL}){{1,3}})"),
-    re.compile(rf"\b(?i:this is|soy)\s+({_CAPITAL})(?=\s+(?i:calling|speaking|from|here)\b)"),
-    re.compile(rf"\b(?i:hello|hi|hey|dear)\s+({_CAPITAL})(?=\s*,)"),
+    re.compile(rf"\b(?i:{_INTRODUCED}|{_LABELS})\s{{0,4}}({_CAPITALS})"),
+    re.compile(rf"\b(?i:{_INTRODUCED})\s{{1,4}}({_LOWER})"),
+    re.compile(rf"\b(?i:{_TITLES})\b\.?\s{{1,4}}({_CAPITALS})"),
+    re.compile(rf"\b(?i:{_SELF})\s{{1,4}}({_CAPITAL}(?:\s{{1,4}}{_PARTICLE}{_CAPITAL}){{1,3}})"),
+    re.compile(
+        rf"\b(?i:this is|soy)\s{{1,4}}({_CAPITAL})(?=\s{{1,4}}(?i:calling|speaking|from|here)\b)"
+    ),
+    re.compile(rf"\b(?i:hello|hi|hey|dear)\s{{1,4}}({_CAPITAL})(?=\s{{0,4}},)"),
 )
 
 

@@ -14,15 +14,16 @@ _PLATE = re.compile(
 )
 _PLATE_AFTER_WORD = re.compile(
     r"(?i:\bplate(?: number)?|\bregistration|\blicen[cs]e plate|matr[ií]cula|placas?|车牌号?)"
-    r"(?i:\s+(?:is|es)|[是为])?\s*[:：]?\s*"
+    r"(?i:\s{1,4}(?:is|es)|[是为])?\s{0,4}[:：]?\s{0,4}"
     r"((?=[A-Za-z]{0,4}[ -]?\d)[A-Za-z0-9]{2,4}[ -]?[A-Za-z0-9]{2,4})\b"
 )
 
 # Place names never hold these; without the exclusion a match would swallow the words before it.
 _NAME = "(?:(?![我你您他她的是在到为把请帮给改送寄住从去这那没跟吗呢吧啊想要能就店了])[一-鿿])"
+# Atomic, so that a hostile text cannot make the search try every way to cut it into regions.
 _REGION = (
-    rf"{_NAME}{{2,8}}?"
-    "(?:特别行政区|自治区|自治州|自治县|开发区|新区|街道|社区|省|市|区|县|旗|镇|乡|村)"
+    rf"(?>{_NAME}{{2,8}}?"
+    "(?:特别行政区|自治区|自治州|自治县|开发区|新区|街道|社区|省|市|区|县|旗|镇|乡|村))"
 )
 _ROAD = (
     rf"(?:{_NAME}|[A-Za-z0-9]){{1,10}}?(?:大道|大街|胡同|公路|环路|路|街|巷|弄)"
@@ -30,19 +31,19 @@ _ROAD = (
 )
 _COUNT = r"[0-9A-Za-z一二三四五六七八九十百零〇-]{1,8}"
 _UNIT = r"(?:号院|号楼|号|弄|栋|幢|座|单元|室|层|楼|房|户|院)"
-_NUMBERS = rf"(?:\s*(?:附|第)?{_COUNT}{_UNIT})"
+_NUMBERS = rf"(?:\s{{0,4}}(?:附|第)?{_COUNT}{_UNIT})"
 _ESTATE = (
     rf"(?:{_NAME}|[A-Za-z0-9]){{1,12}}?(?:小区|花园|家园|新村|公寓|大厦|广场|苑|城|府|庭|湾|里)"
 )
-_TAIL = rf"(?:{_NUMBERS}+(?:\s*{_ESTATE})?{_NUMBERS}*(?:\s*[0-9]{{3,4}}(?![0-9]))?)"
+_TAIL = rf"(?:{_NUMBERS}+(?:\s{{0,4}}{_ESTATE})?{_NUMBERS}*(?:\s{{0,4}}[0-9]{{3,4}}(?![0-9]))?)"
 _CHINESE = (
-    re.compile(rf"(?:{_REGION}\s*){{0,5}}{_ROAD}\s*{_TAIL}"),
-    re.compile(rf"(?:{_REGION}\s*){{1,5}}(?:{_ESTATE}\s*)?{_TAIL}"),
+    re.compile(rf"(?:{_REGION}\s{{0,4}}){{0,5}}{_ROAD}\s{{0,4}}{_TAIL}"),
+    re.compile(rf"(?:{_REGION}\s{{0,4}}){{1,5}}(?:{_ESTATE}\s{{0,4}})?{_TAIL}"),
     re.compile(
-        rf"{_ESTATE}\s*{_COUNT}(?:号楼|栋|幢|座|单元){_NUMBERS}*(?:\s*[0-9]{{3,4}}(?![0-9]))?"
+        rf"{_ESTATE}\s{{0,4}}{_COUNT}(?:号楼|栋|幢|座|单元){_NUMBERS}*(?:\s{{0,4}}[0-9]{{3,4}}(?![0-9]))?"
     ),
     re.compile(
-        rf"(?:地址|收货地)(?:改成|改为|改到|换成|是|为)?[:：]?\s*((?:{_REGION}\s*){{1,5}}[^\s，。！？；,!?;]{{0,24}})"
+        rf"(?:地址|收货地)(?:改成|改为|改到|换成|是|为)?[:：]?\s{{0,4}}((?:{_REGION}\s{{0,4}}){{1,5}}[^\s，。！？；,!?;]{{0,24}})"
     ),
 )
 
@@ -51,40 +52,40 @@ _SMALL = (
     "minutes?|miles?|km|pieces?|people|more|times?|weeks?|months?|years?|was|are|were|down|off|per|"
     "am|pm|any|about|into|near|car|out"
 )
-_MIDDLE = rf"(?:(?!(?:{_SMALL})\b)[^\W\d_][\w'’.-]*\s+){{1,4}}"
+_MIDDLE = rf"(?:(?!(?:{_SMALL})\b)[^\W\d_][\w'’.-]{{0,30}}\s{{1,4}}){{1,4}}"
 _ENGLISH_TYPE = (
     r"(?i:street|road|avenue|boulevard|lane|drive|terrace|crescent|highway|parkway|ave|blvd)\b\.?"
     r"|(?:St|Rd|Ln|Dr|Ct|Pl|Court|Place|Way|Square|Close)\b\.?"
 )
 _REST = (
-    r"(?:[,\s]+(?i:apt|apartment|suite|unit|flat|floor|#)\.?\s*#?\w{1,6})?"
-    r"(?:,\s*[A-Z][\w.'-]*(?:\s[A-Z][\w.'-]*){0,3}){0,2}"
-    r"(?:,?\s*[A-Z]{2})?(?:\s+\d{4,6}(?:-\d{4})?)?"
+    r"(?:[,\s]+(?i:apt|apartment|suite|unit|flat|floor|#)\.?\s{0,4}#?\w{1,6})?"
+    r"(?:,\s{0,4}[A-Z][\w.'-]{0,30}(?:\s[A-Z][\w.'-]{0,30}){0,3}){0,2}"
+    r"(?:,?\s{0,4}[A-Z]{2})?(?:\s{1,4}\d{4,6}(?:-\d{4})?)?"
 )
 _WESTERN = (
-    re.compile(rf"\b\d{{1,6}}[A-Za-z]?\s+(?i:{_MIDDLE})(?:{_ENGLISH_TYPE}){_REST}"),
-    re.compile(rf"(?i:\bp\.?\s?o\.?\s+box|\bPSC\s\d+,\s+box)\s+\d+{_REST}"),
+    re.compile(rf"\b\d{{1,6}}[A-Za-z]?\s{{1,4}}(?i:{_MIDDLE})(?:{_ENGLISH_TYPE}){_REST}"),
+    re.compile(rf"(?i:\bp\.?\s?o\.?\s{{1,4}}box|\bPSC\s\d+,\s{{1,4}}box)\s{{1,4}}\d+{_REST}"),
     re.compile(
         r"(?i:\bcalle|\bc/|\bavenida|\bavda?\.?|\bplaza|\bpaseo|\bcamino|\bcarretera|\bronda|\btraves[ií]a"
         r"|\burbanizaci[oó]n|\brúa|\brua|\brue|\bvia|\bul\.)"
-        r"\s+(?:[^\W\d_][\w'’.ªº-]*\s*){1,6},?\s*(?i:n[uú]mero|n[º°o]\.?)?\s*\d{1,5}"
-        r"(?:\s*,?\s*(?i:piso|puerta|portal|planta|escalera)?\s*\d{1,3}\s?[ºª°]?\s?[A-Z]?\b)?"
-        r"(?:,?\s+\d{5})?(?:,?\s+[A-ZÁÉÍÓÚ][a-záéíóúñ]+)?"
+        r"\s{1,4}[^\W\d_][\w'’.ªº-]{0,30}(?:\s[^\W\d_][\w'’.ªº-]{0,30}){0,5}\s?,?\s{0,4}(?i:n[uú]mero|n[º°o]\.?)?\s{0,4}\d{1,5}"
+        r"(?:\s{0,4},?\s{0,4}(?i:piso|puerta|portal|planta|escalera)?\s{0,4}\d{1,3}\s?[ºª°]?\s?[A-Z]?\b)?"
+        r"(?:,?\s{1,4}\d{5})?(?:,?\s{1,4}[A-ZÁÉÍÓÚ][a-záéíóúñ]+)?"
     ),
     re.compile(
-        r"\b\d{1,5}[A-Za-z]?(?:\s\d{1,5})?\s+(?i:" + _MIDDLE + r")\d{1,4}\s*[,\s]\s*"
-        r"(?i:apt|suite|unit|flat)\.?\s*\w{1,6}(?:[,\s]+[^\W\d_][\w'-]*(?:\s\d{1,2})?){0,4}(?:\s+\d{4,6})?"
+        r"\b\d{1,5}[A-Za-z]?(?:\s\d{1,5})?\s{1,4}(?i:" + _MIDDLE + r")\d{1,4}\s{0,4}[,\s]\s{0,4}"
+        r"(?i:apt|suite|unit|flat)\.?\s{0,4}\w{1,6}(?:[,\s]+[^\W\d_][\w'-]{0,30}(?:\s\d{1,2})?){0,4}(?:\s{1,4}\d{4,6})?"
     ),
     re.compile(
-        r"(?i:\b(?:address(?:\s+(?:is|to|for|here))?|lives? at|located at|living at|"
+        r"(?i:\b(?:address(?:\s{1,4}(?:is|to|for|here))?|lives? at|located at|living at|"
         r"deliver(?:ed)? to|ship(?:ped)? (?:it )?to|sen[dt] (?:it )?to|taxi to|return to|"
-        r"vivo en|direcci[oó]n(?: es)?|env[ií][ae]\w* a)\s*:?\s*)"
+        r"vivo en|direcci[oó]n(?: es)?|env[ií][ae]\w* a)\s{0,4}:?\s{0,4})"
         r"((?=[^\n.;?!]{0,40}\d)(?:\d|[A-ZÀ-Þ])[^\n;?!]{4,90}?)"
-        r"(?=\s*(?:[;?!\n]|\.\s|\.?$| (?i:for|and|please|because|before|instead)\b))"
+        r"(?=\s{0,4}(?:[;?!\n]|\.\s|\.?$| (?i:for|and|please|because|before|instead)\b))"
     ),
     re.compile(
         r"(?i:\b(?:zip(?:\s?code)?|post\s?code|código postal|邮编)"
-        r"(?:\s+(?:is|es)|[是为])?\s*[:：]?\s*)"
+        r"(?:\s{1,4}(?:is|es)|[是为])?\s{0,4}[:：]?\s{0,4})"
         r"(\d[\d -]{2,9}(?:\s?[A-Z]{2})?)\b"
     ),
 )

@@ -99,8 +99,10 @@ class KnowledgeBase:
                         self._store(name, digests[name], passages)
                     self._drop_unused_vectors()
             except sqlite3.Error as error:
-                raise StorageError(f"The knowledge index {self._path} cannot be written: {error}.",
-                                   hint="Free disk space or check the folder's permissions.") from error
+                raise StorageError(
+                    f"The knowledge index {self._path} cannot be written: {error}.",
+                    hint="Free disk space or check the folder's permissions.",
+                ) from error
             if changed or removed:
                 self._load()
             return SyncReport(len(changed), len(removed), embedded, len(self._passages))
@@ -198,7 +200,8 @@ class KnowledgeBase:
         for token in wanted:
             with closing(
                 self._db.conn.execute(
-                    "SELECT rowid FROM words WHERE words MATCH ?", [lexical.match_expression([token])]
+                    "SELECT rowid FROM words WHERE words MATCH ?",
+                    [lexical.match_expression([token])],
                 )
             ) as cursor:
                 hits = [position[row[0]] for row in cursor if row[0] in position]
@@ -217,7 +220,7 @@ class KnowledgeBase:
         for start in range(0, len(missing), _BATCH):
             batch = missing[start : start + _BATCH]
             vectors = self._embedder.encode(batch, "passage")
-            self._db["vectors"].upsert_all(
+            self._db.table("vectors").upsert_all(
                 (
                     {"sha256": _text_key(text), "vector": vector.astype("<f4").tobytes()}
                     for text, vector in zip(batch, vectors, strict=True)
@@ -236,7 +239,9 @@ class KnowledgeBase:
 
     def _forget(self, file: str) -> None:
         conn = self._db.conn
-        conn.execute("DELETE FROM words WHERE rowid IN (SELECT rowid FROM passages WHERE file=?)", [file])
+        conn.execute(
+            "DELETE FROM words WHERE rowid IN (SELECT rowid FROM passages WHERE file=?)", [file]
+        )
         conn.execute("DELETE FROM files WHERE path = ?", [file])
 
     def _store(self, file: str, digest: str, passages: Sequence[Passage]) -> None:

@@ -68,9 +68,9 @@ class Vocabulary:
     eos: int
     pad: int
     unk: int
-    offsets: memoryview
-    scores: memoryview
-    text: memoryview
+    offsets: memoryview[int]
+    scores: memoryview[float]
+    text: memoryview[int]
 
     def piece(self, index: int) -> bytes:
         return self.text[self.offsets[index] : self.offsets[index + 1]].tobytes()

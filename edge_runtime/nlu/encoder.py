@@ -12,7 +12,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -58,6 +58,8 @@ class Encoder:
         self.fingerprint = f"{sha256(source)[:32]}-{BUILDER_VERSION}"
         kinds = self._file.floats("emb.type", shape.token_types, shape.hidden)
         self._positions = self._file.floats("emb.pos", shape.positions, shape.hidden) + kinds[0]
+        self._session: Any = None
+        self._tokenizer: Tokenizer | None = None
         self._lock = threading.Lock()
         self._remembered: OrderedDict[tuple[TextKind, str], Vectors] = OrderedDict()
         built = cache_dir / f"e5-{self.fingerprint}"
@@ -110,7 +112,7 @@ class Encoder:
             self._remembered.clear()
 
     def _load(self, built: Path, threads: int) -> None:
-        import onnxruntime
+        import onnxruntime  # type: ignore[import-untyped]
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
@@ -121,12 +123,14 @@ class Encoder:
         # Idle worker threads must not burn the cores that speech and the language model need.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            self._session: onnxruntime.InferenceSession | None = onnxruntime.InferenceSession(
+            self._session = onnxruntime.InferenceSession(
                 str(built / GRAPH), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # ONNX Runtime's exceptions share no base of their own
-            raise EngineError(f"The encoder graph cannot be loaded: {_first_line(error)}") from error
-        self._tokenizer: Tokenizer | None = Tokenizer(self._file, built / PIECES)
+            raise EngineError(
+                f"The encoder graph cannot be loaded: {_first_line(error)}"
+            ) from error
+        self._tokenizer = Tokenizer(self._file, built / PIECES)
 
     def _tokenize(self, text: str, kind: TextKind) -> list[int]:
         tokenizer = self._tokenizer

@@ -33,11 +33,13 @@ _HAN: Final = re.compile(r"[\u3400-\u9fff]")
 _PAUSE: Final = r"[\s,、.。…!?~:;-]"
 _ALWAYS: Final = r"(?:嗯+|呃+|唔+(?=[,、.。…\s])|u+m+|u+h+|e+rm+|hm+|ä+hm*|euh+|ehm+|えっと|えーと|あのー|음+|э+м+)"
 _WITH_PAUSE: Final = (
-    r"(?:额+|啊|哎|诶|欸|那个+|这个+|就是说?|然后|怎么说呢|eh+|este|pues|o sea|a ver|bueno|well|so|like"
+    r"(?:额+|啊|哎|诶|欸|那个+|这个+|就是说?|然后|怎么说呢|eh+|este|pues|o sea|a ver|bueno|well"
+    r"|so|like"
     r"|you know|i mean|ben|bah|also|naja|cioè|allora)"
 )
 _FILLER: Final = re.compile(
-    rf"(?:(?<!\w){_ALWAYS}(?!\w)|(?<![^\s\W]){_ALWAYS}(?=[\u3400-\u9fff]))(?:{_PAUSE}+|$|(?=[\u3400-\u9fff]))"
+    rf"(?:(?<!\w){_ALWAYS}(?!\w)|(?<![^\s\W]){_ALWAYS}(?=[\u3400-\u9fff]))(?:{_PAUSE}+|$"
+    rf"|(?=[\u3400-\u9fff]))"
     rf"|(?:^|(?<=[,、.。…!?~]))\s*(?:{_WITH_PAUSE})(?!\w)\s*[,、…~]+[.\s]*"
     rf"|^(?:那个|这个){{2,}}{_PAUSE}*",
     re.IGNORECASE,

@@ -10,6 +10,7 @@ import math
 import warnings
 from pathlib import Path
 
+import numpy as np
 from PIL import ExifTags, Image
 
 from edge_runtime.errors import ImageError
@@ -30,11 +31,13 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_FULL_SCALE_16_BIT = 65535
+_FULL_SCALE_16_BIT = 65535.0
 
 # Pillow warns on standard error above a size of its own; load_image refuses at the caller's
 # limit with an error the customer can read, so the warning would only be noise.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# Damaged EXIF is ignored on purpose (see _orientation).
+warnings.filterwarnings("ignore", message="Corrupt EXIF|Truncated File", module="PIL")
 
 
 def load_image(source: Path | bytes, *, max_bytes: int, max_pixels: int) -> Image.Image:
@@ -78,6 +81,13 @@ def _read(path: Path, max_bytes: int) -> bytes:
         if isinstance(error, ImageError):
             raise
         raise ImageError(f"The picture file '{path}' cannot be read: {error}.") from error
+
+
+def _too_many_bytes(max_bytes: int) -> ImageError:
+    return ImageError(
+        f"The picture file is larger than {max_bytes / 2**20:g} MiB.",
+        hint="Take it at a lower resolution.",
+    )
 
 
 def _open(data: bytes) -> Image.Image:
@@ -153,14 +163,12 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 
 
 def _rescale(image: Image.Image) -> Image.Image:
-    wide = image.convert("F")
-    low, high = wide.getextrema()
-    if image.mode.startswith("I") and 0 <= low and 255 < high <= _FULL_SCALE_16_BIT:
-        low, high = 0, _FULL_SCALE_16_BIT
-    elif image.mode.startswith("I") and low >= 0 and high <= 255:
-        low, high = 0, 255
-    scale = 255 / (high - low or 1)
-    return wide.point(lambda value: value * scale + (-low * scale)).convert("L")
+    values = np.asarray(image, dtype=np.float32)
+    low, high = float(values.min()), float(values.max())
+    if low >= 0 and high <= _FULL_SCALE_16_BIT and image.mode.startswith("I"):
+        low, high = 0.0, 255.0 if high <= 255 else _FULL_SCALE_16_BIT
+    scaled = (values - low) * (255 / (high - low or 1.0))
+    return Image.fromarray(scaled.astype(np.uint8))
 
 
 def _shrink(image: Image.Image, size: tuple[int, int]) -> Image.Image:

@@ -166,9 +166,7 @@ def _detect(engine: Any, pixels: Pixels) -> list[npt.NDArray[np.float32]]:
     offset = np.array([padding["left"], padding["top"]], np.float32)
     stretch = np.array([width / size[0], height / size[1]], np.float32)
     limit = np.array([width, height], np.float32)
-    return [
-        np.clip((quad.astype(np.float32) - offset) * stretch, 0, limit) for quad in found.boxes
-    ]
+    return [np.clip((quad.astype(np.float32) - offset) * stretch, 0, limit) for quad in found.boxes]
 
 
 def _recognise(engine: Any, pixels: Pixels, quad: npt.NDArray[np.float32]) -> TextLine | None:

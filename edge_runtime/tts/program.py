@@ -61,10 +61,12 @@ def _collect(
     process: subprocess.Popen[bytes], text: bytes, cancelled: threading.Event | None
 ) -> bytes:
     deadline = time.monotonic() + _TIMEOUT_S
+    unsent: bytes | None = text
     while True:
         try:
-            output, complaint = process.communicate(text, timeout=_POLL_S)
+            output, complaint = process.communicate(unsent, timeout=_POLL_S)
         except subprocess.TimeoutExpired:
+            unsent = None
             if cancelled is not None and cancelled.is_set():
                 return b""
             if time.monotonic() > deadline:

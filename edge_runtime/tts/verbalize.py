@@ -41,11 +41,10 @@ _RULES: Mapping[str, Callable[[str], str]] = {
     "es": verbalize_es,
 }
 
-_FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF10, 0xFF5B) if chr(code).isalnum()}
-_FULL_WIDTH |= {
-    ord(wide): narrow
-    for wide, narrow in {"％": "%", "￥": "¥", "～": "~", "－": "-", "＋": "+", "＃": "#"}.items()
-}
+_FULL_WIDTH = str.maketrans(
+    {chr(code): chr(code - 0xFEE0) for code in range(0xFF10, 0xFF5B) if chr(code).isalnum()}
+    | {"％": "%", "￥": "¥", "～": "~", "－": "-", "＋": "+", "＃": "#"}
+)
 
 _MARKDOWN = (
     (re.compile(r"!\[[^\[\]]{0,200}\]\([^()]{0,500}\)"), " "),

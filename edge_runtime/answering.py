@@ -1,0 +1,96 @@
+"""From a decision to what will be said: which passages count as evidence, and how they are used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edge_runtime.dialogue import KNOWLEDGE
+from edge_runtime.generation import Prompt, plan_answer
+from edge_runtime.packs import Pack
+from edge_runtime.turn import Card, Decision, Evidence, Passage
+
+SURE_ENOUGH = 0.5
+"""Retrieval score from which a passage may answer a question that no intent claimed."""
+RELATED = 0.25
+"""Retrieval score from which a passage may answer a question whose topic is already known."""
+CLEARLY_BETTER = 0.12
+"""By how much a special case must outscore the topic's general rule to replace it."""
+
+Search = Callable[[str, str], tuple[Passage, ...]]
+"""(query, topic) → passages, best first."""
+Lookup = Callable[[str], Passage | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What will be said: ``text``, or what the model makes of ``prompt`` with ``text`` to fall
+    back on.
+
+    ``evidence`` holds the texts that a generated answer must agree with; ``None`` when the words
+    are the pack's own and need no such check. ``confidence`` replaces the decision's when given.
+    """
+
+    text: str
+    prompt: Prompt | None = None
+    sources: tuple[str, ...] = ()
+    cards: tuple[Card, ...] = ()
+    evidence: tuple[str, ...] | None = None
+    confidence: float | None = None
+
+
+def find_evidence(
+    pack: Pack, question: str, decision: Decision, *, search: Search, lookup: Lookup
+) -> Evidence:
+    """The passages that may answer ``question``, best first; none when nothing fits.
+
+    The pack's policy for the goods in question comes first: what can be returned is a rule of the
+    shop, not a matter of similarity. A special case of the same topic (no receipt, holidays) wins
+    over the general rule when it matches the question clearly better.
+    """
+    found = search(question, decision.topic)
+    if decision.reason == KNOWLEDGE or not decision.topic:
+        return Evidence(tuple(p for p in found if p.score >= SURE_ENOUGH))
+    rule = _rule(pack, decision, lookup)
+    if rule is None:
+        return Evidence(tuple(p for p in found if p.score >= RELATED))
+    of_categories = {r.passage for r in pack.policies if r.topic == decision.topic}
+    rule_score = next((p.score for p in found if p.id == rule.id), 0.0)
+    special = tuple(
+        p
+        for p in found
+        if p.id not in of_categories and p.score >= max(rule_score + CLEARLY_BETTER, SURE_ENOUGH)
+    )
+    return Evidence((*special, rule))
+
+
+def answer_from_evidence(
+    pack: Pack,
+    question: str,
+    evidence: Evidence,
+    decision: Decision,
+    language: str,
+    *,
+    opening: str,
+    can_generate: bool,
+) -> Answer:
+    """How to answer ``question`` from ``evidence`` (at least one passage) in ``language``."""
+    draft = plan_answer(question, evidence, pack, language, can_generate=can_generate)
+    best = draft.passages[0]
+    pictures = tuple(Card("image", title=best.title, image=image) for image in best.images)
+    by_knowledge = decision.reason == KNOWLEDGE
+    return Answer(
+        text=f"{opening}{draft.text}",
+        prompt=draft.prompt,
+        sources=draft.sources,
+        cards=pictures,
+        evidence=tuple(f"{p.title}\n{p.text}" for p in draft.passages) if draft.prompt else None,
+        confidence=min(1.0, best.score) if by_knowledge else None,
+    )
+
+
+def _rule(pack: Pack, decision: Decision, lookup: Lookup) -> Passage | None:
+    """The passage that the pack's policy table names for the goods in question."""
+    rules = {r.category: r.passage for r in pack.policies if r.topic == decision.topic}
+    named = rules.get(decision.slots.get("category", "")) or rules.get("")
+    return lookup(named) if named else None

@@ -1,0 +1,297 @@
+"""One turn, from what the customer gave to an answer that is in the journal.
+
+:meth:`Assistant.turn` is the one stream that the command line, the web API and the microphone loop
+print and feed. ``_perform`` reads like the list of stages in the design: hear and read, understand,
+decide, answer, finish.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from edge_runtime import __version__
+from edge_runtime.answering import Answer
+from edge_runtime.config import Settings
+from edge_runtime.errors import (
+    EdgeRuntimeError,
+    EngineError,
+    EngineTimeoutError,
+    LanguageError,
+    ModelError,
+    TextError,
+)
+from edge_runtime.generation import Prompt
+from edge_runtime.guard import GuardStream
+from edge_runtime.rooms import Rooms
+from edge_runtime.running import Run, SessionLocks, TurnRequest
+from edge_runtime.turn import (
+    Card,
+    Decision,
+    Event,
+    PictureText,
+    TextDelta,
+    Transcript,
+    Understanding,
+)
+
+__all__ = ["Assistant", "TurnRequest"]
+
+T = TypeVar("T")
+
+_THREADS = 4
+"""Recognition, generation and synthesis of one turn overlap; more threads than that only queue."""
+
+
+class Assistant:
+    """The assistant of one device.
+
+    Args:
+        settings: the device's settings.
+        rooms: opened stages; by default those of ``settings``.
+
+    Raises:
+        PackError, ModelMissingError, ModelCorruptError, StorageError: it cannot start.
+    """
+
+    def __init__(self, settings: Settings, *, rooms: Rooms | None = None) -> None:
+        self.settings = settings
+        self._rooms = rooms or Rooms(settings)
+        self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="turn")
+        self._sessions = SessionLocks()
+
+    def close(self) -> None:
+        self._executor.shutdown(wait=True, cancel_futures=True)
+        self._rooms.close()
+
+    async def turn(self, request: TurnRequest) -> AsyncIterator[Event]:
+        """Answer one utterance as a stream of events that ends with ``Done``.
+
+        Closing the iterator early cancels every stage: nothing late is ever shown or spoken, and
+        the turn is journalled as cancelled.
+
+        Raises:
+            InputError: the text, recording or picture cannot be used.
+            ModelError, EngineError: an engine that this turn cannot do without is missing or failed.
+            StorageError: the turn could not be written to the journal.
+        """
+        run = Run(request, self._rooms)
+        worker = asyncio.create_task(self._perform(run))
+        try:
+            while (event := await run.events.get()) is not None:
+                yield event
+            await worker
+        finally:
+            run.cancel()
+            worker.cancel()
+            await asyncio.gather(worker, return_exceptions=True)
+
+    async def _perform(self, run: Run) -> None:
+        limit = self.settings.turn_timeout_s
+        try:
+            async with self._sessions.hold(run.session), asyncio.timeout(limit):
+                await self._take_in(run)
+                understanding = await self._understand(run)
+                decision = await self._decide(run, understanding)
+                await self._answer(run, understanding, decision)
+                await self._finish(run)
+        except TimeoutError as error:
+            run.cancel()
+            await self._give_up(run, f"longer than {limit:.0f} s")
+            raise EngineTimeoutError(
+                f"The answer took longer than {limit:.0f} seconds and was stopped.",
+                hint="Ask again; if it recurs, run 'edge-runtime doctor'.",
+            ) from error
+        except asyncio.CancelledError:
+            run.cancel()
+            run.journal_unfinished("cancelled", "")
+            raise
+        except EdgeRuntimeError as error:
+            await self._give_up(run, error.message)
+            raise
+        finally:
+            run.events.put_nowait(None)
+
+    # ---- the stages, in order ----
+
+    async def _take_in(self, run: Run) -> None:
+        """Recording, picture and text become the words this turn is about."""
+        request = run.request
+        if request.language and not self._rooms.speaks(request.language):
+            raise LanguageError(
+                f"'{request.language}' is not a language code known here.",
+                hint="Use a two-letter code such as zh, en or es.",
+            )
+        if request.image is not None:
+            run.picture = await self._thread(
+                run, "ocr", self._rooms.read, request.image, request.language, run.cancelled
+            )
+            run.emit(run.picture)
+        if request.audio is not None:
+            run.transcript = await self._thread(
+                run, "asr", self._rooms.transcribe, request.audio, request.language, run.cancelled
+            )
+            run.emit(run.transcript)
+        run.words = self._words(run.transcript, run.picture, request)
+
+    def _words(
+        self, transcript: Transcript | None, picture: PictureText | None, request: TurnRequest
+    ) -> str:
+        words = transcript.text if transcript else request.text.strip()
+        if transcript is None and picture is None and not words:
+            raise TextError("There is no question.", hint="Give a text, a recording or a picture.")
+        if len(words) > self.settings.max_text_chars:
+            raise TextError(
+                f"The text has {len(words)} characters; at most "
+                f"{self.settings.max_text_chars} are read.",
+                hint="Ask in fewer words.",
+            )
+        return words
+
+    async def _understand(self, run: Run) -> Understanding:
+        understanding = await self._thread(run, "nlu", self._rooms.understand, run)
+        run.understanding = understanding
+        run.emit(understanding)
+        return understanding
+
+    async def _decide(self, run: Run, understanding: Understanding) -> Decision:
+        decision = await self._thread(run, "dialogue", self._rooms.decide, run, understanding)
+        run.decision = decision
+        run.emit(decision)
+        return decision
+
+    async def _answer(self, run: Run, understanding: Understanding, decision: Decision) -> None:
+        answer = await self._prepare_answer(run, understanding, decision)
+        for card in answer.cards:
+            self._show(run, card)
+        guard = self._rooms.open_guard(run, answer)
+        if answer.prompt is None:
+            self._say(run, guard, answer.text)
+        else:
+            await self._say_generated(run, guard, answer.prompt)
+        self._say_rest(run, guard)
+        if guard.stopped:
+            self._say_instead(run, answer, guard)
+        run.sources = answer.sources
+        self._rooms.replied(run)
+        run.finish_text()
+
+    async def _prepare_answer(
+        self, run: Run, understanding: Understanding, decision: Decision
+    ) -> Answer:
+        if decision.kind != "answer" or decision.reply:
+            return await self._thread(run, "skill", self._rooms.act, run, understanding, decision)
+        evidence = await self._thread(
+            run, "knowledge", self._rooms.evidence, run, understanding, decision
+        )
+        if not evidence.passages:
+            fallback = self._rooms.without_evidence(run, decision)
+            run.decision = fallback
+            run.emit(fallback)
+            return await self._thread(run, "skill", self._rooms.act, run, understanding, fallback)
+        answer = self._rooms.answer(run, understanding, decision, evidence)
+        run.confidence = answer.confidence
+        return answer
+
+    async def _say_generated(self, run: Run, guard: GuardStream, prompt: Prompt) -> None:
+        with run.timed("generation"):
+            try:
+                async with contextlib.aclosing(self._generated(run, prompt)) as pieces:
+                    async for piece in pieces:
+                        self._say(run, guard, piece)
+                        if guard.stopped:
+                            return
+            except (ModelError, EngineError):
+                guard.stop()
+
+    async def _finish(self, run: Run) -> None:
+        await self._thread(run, "journal", run.journal_done)
+        await run.speaking_done()
+        run.emit(run.done())
+
+    async def _give_up(self, run: Run, why: str) -> None:
+        await asyncio.get_running_loop().run_in_executor(
+            self._executor, run.journal_unfinished, "failed", why
+        )
+
+    # ---- saying ----
+
+    def _say(self, run: Run, guard: GuardStream, text: str) -> None:
+        with run.timed("guard"):
+            safe = guard.feed(text)
+        self._release(run, safe)
+
+    def _say_rest(self, run: Run, guard: GuardStream) -> None:
+        with run.timed("guard"):
+            safe = guard.finish()
+        self._release(run, safe)
+        run.blocked += guard.blocked
+
+    def _say_instead(self, run: Run, answer: Answer, stopped: GuardStream) -> None:
+        """What is said when the guard stopped a reply: the quoted passage, else a polite line."""
+        quote = answer.text if answer.prompt is not None else ""
+        guard = self._rooms.open_guard(run, None)
+        self._release(run, "\n" if run.reply else "")
+        self._release(run, guard.feed(quote or self._rooms.line(run, "blocked")) + guard.finish())
+        run.blocked += guard.blocked
+        if guard.stopped:
+            self._release(run, self._rooms.line(run, "blocked"))
+
+    def _show(self, run: Run, card: Card) -> None:
+        guard = self._rooms.open_guard(run, None)
+        shown = guard.feed(f"{card.title}\n{card.body}") + guard.finish()
+        if not guard.stopped:
+            title, _, body = shown.partition("\n")
+            run.show(Card(card.kind, title, body, card.image, card.buttons))
+
+    def _release(self, run: Run, text: str) -> None:
+        if text:
+            run.emit(TextDelta(text))
+            run.speak(text, self._executor)
+
+    # ---- threads ----
+
+    async def _thread(self, run: Run, stage: str, work: Callable[..., T], *args: Any) -> T:
+        with run.timed(stage):
+            return await asyncio.get_running_loop().run_in_executor(self._executor, work, *args)
+
+    async def _generated(self, run: Run, prompt: Prompt) -> AsyncIterator[str]:
+        loop = asyncio.get_running_loop()
+        pieces: asyncio.Queue[str | None] = asyncio.Queue()
+        stopped = run.child_event()
+
+        def produce() -> None:
+            try:
+                for piece in self._rooms.generate(prompt, stopped):
+                    loop.call_soon_threadsafe(pieces.put_nowait, piece)
+            finally:
+                loop.call_soon_threadsafe(pieces.put_nowait, None)
+
+        work = loop.run_in_executor(self._executor, produce)
+        try:
+            while (piece := await pieces.get()) is not None:
+                yield piece
+            await work
+        finally:
+            stopped.set()
+
+    # ---- what the page and the commands ask besides turns ----
+
+    def warm_up(self) -> None:
+        """Load in the background what the first turn will need; failures show at that turn."""
+        self._executor.submit(self._rooms.warm_up)
+
+    def picture(self, name: str) -> Path | None:
+        """The file of a pack picture, or ``None``; never anything outside the pack's pictures."""
+        return self._rooms.picture(name)
+
+    def engines_loaded(self) -> dict[str, bool]:
+        return self._rooms.engines_loaded()
+
+    def describe(self) -> dict[str, Any]:
+        """Names, languages and first questions for the kiosk page."""
+        return {"version": __version__, "profile": self.settings.profile, **self._rooms.describe()}

@@ -1,0 +1,50 @@
+"""The ``edge-runtime`` command."""
+
+from __future__ import annotations
+
+import typer
+
+from edge_runtime import __version__
+from edge_runtime.commands import ask, doctor, knowledge, media, models, serve, understand
+from edge_runtime.commands.console import out
+
+app = typer.Typer(
+    name="edge-runtime",
+    help="The offline customer-service assistant for POS terminals, smart speakers and kiosks.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+app.command()(serve.serve)
+app.command()(ask.ask)
+app.command()(ask.chat)
+app.command()(media.listen)
+app.command()(media.transcribe)
+app.command()(media.ocr)
+app.command()(media.speak)
+app.command()(understand.understand)
+app.command()(doctor.doctor)
+app.command()(doctor.bench)
+app.add_typer(knowledge.app, name="knowledge")
+app.add_typer(models.app, name="models")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        out.print(__version__)
+        raise typer.Exit()
+
+
+@app.callback()
+def root(
+    version: bool = typer.Option(
+        False, "--version", callback=_print_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    """Entry point of every subcommand."""
+
+
+def main() -> None:
+    app()

@@ -1,0 +1,181 @@
+"""``ask`` and ``chat``: the turn stream on a terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from edge_runtime.api.wire import error_json, event_json, to_json
+from edge_runtime.commands.console import err, out, print_json, reported
+from edge_runtime.commands.options import Json, Language, Pack, Profile, Session, User
+from edge_runtime.config import load_settings
+from edge_runtime.errors import EdgeRuntimeError, TextError
+from edge_runtime.turn import Card, Done, Event, Speech, TextDelta, Transcript
+
+if TYPE_CHECKING:
+    from edge_runtime.assistant import Assistant, TurnRequest
+
+_TERMINAL_LINE_LIMIT = 1_000_000
+
+
+def ask(
+    text: Annotated[str, typer.Argument(help="The question.")] = "",
+    audio: Annotated[Path | None, typer.Option(help="A recording of the question.")] = None,
+    image: Annotated[Path | None, typer.Option(help="A picture: receipt, label, fault.")] = None,
+    lang: Language = None,
+    session: Session = "",
+    user: User = "",
+    speak: Annotated[
+        Path | None, typer.Option(help="Write the spoken reply to this WAV file.")
+    ] = None,
+    profile: Profile = None,
+    pack: Pack = None,
+    json: Json = False,
+) -> None:
+    """Ask one question and print the answer.
+
+    [bold]Examples[/]
+
+    edge-runtime ask "你好,我上周买的外套不合适,能退吗?"
+
+    edge-runtime ask --audio question.wav --json
+
+    edge-runtime ask "I need an invoice" --image receipt.jpg --session till-1
+    """
+    with reported(as_json=json):
+        from edge_runtime.assistant import Assistant, TurnRequest
+
+        request = TurnRequest(text, audio, image, lang, session, user, speak is not None)
+        assistant = Assistant(load_settings(profile=profile, pack=pack))
+        try:
+            events = asyncio.run(
+                _collect(assistant, request, print_nothing if json else _print_live)
+            )
+        finally:
+            assistant.close()
+        done = next(event for event in events if isinstance(event, Done))
+        if speak is not None:
+            _write_speech(events, speak)
+        if json:
+            print_json(answer_json(done))
+
+
+def chat(
+    session: Session = "",
+    user: User = "",
+    lang: Language = None,
+    profile: Profile = None,
+    pack: Pack = None,
+    json: Json = False,
+) -> None:
+    """Talk in the terminal, one line a turn; Ctrl-D or an empty line ends it.
+
+    [bold]Examples[/]
+
+    edge-runtime chat --user C1001
+
+    printf '我的订单什么时候到?\\nR20261118001\\n' | edge-runtime chat --json
+    """
+    with reported(as_json=json):
+        from edge_runtime.assistant import Assistant
+
+        assistant = Assistant(load_settings(profile=profile, pack=pack))
+        try:
+            asyncio.run(_chat(assistant, session or uuid.uuid4().hex, user, lang, as_json=json))
+        finally:
+            assistant.close()
+
+
+async def _chat(
+    assistant: Assistant, session: str, user: str, lang: str | None, *, as_json: bool
+) -> None:
+    from edge_runtime.assistant import TurnRequest
+
+    if not as_json:
+        out.print(
+            assistant.describe()["greeting"].get(
+                lang or assistant.describe()["default_language"], ""
+            )
+        )
+    while line := await asyncio.to_thread(_read_line, not as_json):
+        request = TurnRequest(line, language=lang, session=session, user=user)
+        try:
+            async for event in assistant.turn(request):
+                if as_json:
+                    print_json(event_json(event))
+                else:
+                    _print_live(event)
+        except EdgeRuntimeError as error:
+            if as_json:
+                print_json(error_json(error))
+            else:
+                err.print(str(error), style="red", markup=False)
+
+
+def _read_line(prompt: bool) -> str:
+    with contextlib.suppress(EOFError):
+        line = input("› " if prompt else "")
+        if len(line) > _TERMINAL_LINE_LIMIT:
+            raise TextError("The line is longer than a question can be.")
+        return line.strip()
+    return ""
+
+
+async def _collect(
+    assistant: Assistant, request: TurnRequest, show: Callable[[Event], None]
+) -> list[Event]:
+    events = []
+    async for event in assistant.turn(request):
+        show(event)
+        events.append(event)
+    return events
+
+
+def _print_live(event: Event) -> None:
+    if isinstance(event, Transcript):
+        out.print(f"« {event.text} »", style="dim", markup=False)
+    elif isinstance(event, TextDelta):
+        out.print(event.text, end="", markup=False, soft_wrap=True)
+    elif isinstance(event, Done):
+        out.print()
+        for card in event.cards:
+            _print_card(card)
+        if event.sources:
+            out.print(f"  [{', '.join(event.sources)}]", style="dim", markup=False)
+
+
+def _print_card(card: Card) -> None:
+    lines = [card.title, card.body, card.image, "  ".join(f"({b})" for b in card.buttons)]
+    out.print("\n".join(f"  │ {line}" for line in lines if line), style="cyan", markup=False)
+
+
+def print_nothing(_: Event) -> None:
+    """For callers that print the turn when it is over."""
+
+
+def answer_json(done: Done) -> dict[str, Any]:
+    """The object that ``ask --json`` prints."""
+    return dict(to_json(done))
+
+
+def _write_speech(events: list[Event], path: Path) -> None:
+    import numpy as np
+
+    from edge_runtime.audio import wav_bytes
+    from edge_runtime.errors import EngineError, StorageError
+    from edge_runtime.turn import Audio
+
+    spoken = [event.audio for event in events if isinstance(event, Speech)]
+    if not spoken:
+        raise EngineError("The reply could not be spoken.", hint="Run 'edge-runtime doctor'.")
+    joined = Audio(np.concatenate([audio.samples for audio in spoken]), spoken[0].rate)
+    try:
+        path.write_bytes(wav_bytes(joined))
+    except OSError as error:
+        raise StorageError(f"{path} cannot be written: {error.strerror}.") from error

@@ -1,0 +1,73 @@
+"""``serve``: the kiosk page and the API on this device."""
+
+from __future__ import annotations
+
+import socket
+from typing import Annotated
+
+import typer
+
+from edge_runtime.commands.console import err, reported
+from edge_runtime.commands.options import Pack, Profile
+from edge_runtime.config import Settings, load_settings
+from edge_runtime.errors import ConfigError
+
+_SHUTDOWN_S = 5
+
+
+def serve(
+    profile: Profile = None,
+    pack: Pack = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port; 0 is refused.")] = None,
+) -> None:
+    """Serve the kiosk page and the API; on 127.0.0.1:8765 unless told otherwise.
+
+    [bold]Examples[/]
+
+    edge-runtime serve
+
+    EDGE_PORT=9000 edge-runtime serve --profile lite
+    """
+    with reported(as_json=False):
+        settings = load_settings(profile=profile, pack=pack, host=host, port=port)
+        listening = _listen(settings)
+        import uvicorn
+
+        from edge_runtime.api import create_app
+        from edge_runtime.api.requests import max_message_bytes
+        from edge_runtime.assistant import Assistant
+
+        app = create_app(Assistant(settings), hosts=_hosts(settings))
+        address = f"http://{settings.host}:{settings.port}/"
+        err.print(f"The assistant is ready: {address}", markup=False)
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            ws_max_size=max_message_bytes(settings),
+            limit_concurrency=64,
+            timeout_graceful_shutdown=_SHUTDOWN_S,
+            server_header=False,
+        )
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """The listening socket, taken before anything slow so that a busy port is told at once."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((settings.host, settings.port))
+    except OSError as error:
+        listening.close()
+        raise ConfigError(
+            f"Cannot listen on {settings.host}:{settings.port}: {error.strerror or error}.",
+            hint="Stop the other program, or set EDGE_PORT to a free port.",
+        ) from error
+    return listening
+
+
+def _hosts(settings: Settings) -> tuple[str, ...]:
+    local = ("127.0.0.1", "localhost", "[::1]")
+    return local if settings.host in {"127.0.0.1", "::1", "localhost"} else ("*",)

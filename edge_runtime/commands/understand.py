@@ -1,0 +1,104 @@
+"""``understand``: utterances in, understandings out, for scoring and for curiosity."""
+
+from __future__ import annotations
+
+import itertools
+import json as json_module
+import sys
+from collections.abc import Iterator
+from typing import Annotated, Any, TextIO
+
+import typer
+
+from edge_runtime.api.wire import to_json
+from edge_runtime.commands.console import out, print_json, reported
+from edge_runtime.commands.options import Json, Language, Pack, Profile
+from edge_runtime.config import load_settings
+from edge_runtime.errors import TextError
+
+_BATCH = 32
+_MAX_LINE = 1_000_000
+
+
+def understand(
+    text: Annotated[
+        list[str] | None, typer.Argument(help="Utterances; else JSONL on standard input.")
+    ] = None,
+    lang: Language = None,
+    profile: Profile = None,
+    pack: Pack = None,
+    json: Json = False,
+) -> None:
+    """Language, intent, sentiment and entities of utterances, one JSON object a line.
+
+    Without arguments, JSON Lines with a [bold]text[/] (and perhaps a [bold]lang[/]) are read from
+    standard input, and the answers come in the same order.
+
+    [bold]Examples[/]
+
+    edge-runtime understand "我的订单什么时候到?"
+
+    edge-runtime understand < utterances.jsonl > understood.jsonl
+    """
+    as_json = json or not text
+    with reported(as_json=as_json):
+        from edge_runtime.rooms import Rooms
+
+        settings = load_settings(profile=profile, pack=pack)
+        rooms = Rooms(settings, journal=False)
+        try:
+            lines = (
+                ((one, lang) for one in text)
+                if text
+                else _read(sys.stdin, lang, settings.max_text_chars)
+            )
+            for batch in _batches(lines):
+                for result in rooms.understand_many(batch):
+                    shown = _shown(to_json(result))
+                    if as_json:
+                        print_json(shown)
+                    else:
+                        out.print_json(data=shown)
+        finally:
+            rooms.close()
+
+
+def _shown(value: dict[str, Any]) -> dict[str, Any]:
+    keys = (
+        "text",
+        "language",
+        "intent",
+        "intent_confidence",
+        "sentiment",
+        "entities",
+        "normalized",
+    )
+    return {key: value[key] for key in keys}
+
+
+def _read(stream: TextIO, lang: str | None, limit: int) -> Iterator[tuple[str, str | None]]:
+    number = 0
+    while line := stream.readline(_MAX_LINE):
+        number += 1
+        if not line.strip():
+            continue
+        try:
+            value = json_module.loads(line)
+            utterance = value["text"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise TextError(
+                f"Line {number} of standard input is not a JSON object with a 'text'.",
+                hint='Each line looks like {"text": "where is my order?"}.',
+            ) from error
+        if not isinstance(utterance, str) or len(utterance) > limit:
+            raise TextError(
+                f"The 'text' in line {number} is not a text of at most {limit} characters."
+            )
+        yield utterance, lang or value.get("lang") or value.get("language")
+
+
+def _batches(
+    lines: Iterator[tuple[str, str | None]],
+) -> Iterator[list[tuple[str, str | None]]]:
+    while batch := list(itertools.islice(lines, _BATCH)):
+        yield batch

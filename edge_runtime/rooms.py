@@ -1,0 +1,339 @@
+"""The stages of one device, opened: each method is one stage of a turn, called from a thread."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edge_runtime.answering import Answer, answer_from_evidence, find_evidence
+from edge_runtime.config import Settings
+from edge_runtime.dialogue import Dialogue, SessionState
+from edge_runtime.errors import EdgeRuntimeError, StorageError
+from edge_runtime.generation import Prompt
+from edge_runtime.guard import Guard, GuardStream
+from edge_runtime.journal import Journal
+from edge_runtime.knowledge import KnowledgeBase
+from edge_runtime.nlu import Understander, detect_language, known_languages
+from edge_runtime.packs import Pack, load_pack
+from edge_runtime.shopfiles import shop_files
+from edge_runtime.turn import (
+    Audio,
+    Decision,
+    Evidence,
+    Passage,
+    PictureText,
+    Transcript,
+    Understanding,
+)
+from edge_runtime.wiring import Engines, PooledEmbedder
+
+if TYPE_CHECKING:
+    from edge_runtime.running import Run
+
+logger = logging.getLogger(__name__)
+
+_ABUSE = frozenset({"profanity", "abuse", "insult", "hate"})
+_MAX_PICTURE_WORDS = 400
+_SPOKEN_MAX_S = 600.0
+
+
+class Rooms:
+    """Every stage of one device.
+
+    Args:
+        settings: the device's settings.
+        journal: whether turns will be kept; commands that run a single stage need none.
+
+    Raises:
+        PackError: the domain pack is broken.
+        StorageError: the data folder cannot be written.
+    """
+
+    def __init__(self, settings: Settings, *, journal: bool = True) -> None:
+        self.settings = settings
+        self.pack: Pack = load_pack(settings.pack_dir)
+        self.engines = Engines(settings, self.pack)
+        self._opening = threading.RLock()
+        self._journal = Journal.open(settings.data_dir / "journal.db") if journal else None
+
+    def close(self) -> None:
+        with self._opening:
+            if "knowledge" in self.__dict__:
+                self.knowledge.close()
+            if self._journal:
+                self._journal.close()
+            self.engines.close()
+
+    # ---- what is opened when first needed ----
+
+    @property
+    def journal(self) -> Journal:
+        if self._journal is None:
+            raise StorageError("This command keeps no journal.")
+        return self._journal
+
+    @cached_property
+    def embedder(self) -> PooledEmbedder:
+        return PooledEmbedder(self.engines.encoder)
+
+    @cached_property
+    def understander(self) -> Understander:
+        return Understander(self.pack, self.embedder, self.settings.models_dir / "derived")
+
+    @cached_property
+    def dialogue(self) -> Dialogue:
+        self._make_data_dir()
+        return Dialogue.open(self.pack, self.settings.data_dir)
+
+    @cached_property
+    def guard(self) -> Guard:
+        return Guard(self.pack.lexicon)
+
+    @cached_property
+    def knowledge(self) -> KnowledgeBase:
+        self._make_data_dir()
+        path = self.settings.data_dir / f"knowledge-{self.pack.name}.db"
+        base = KnowledgeBase(path, self.embedder, fingerprint=self.embedder.fingerprint)
+        files = [*self.pack.knowledge_files, *shop_files(self.settings)]
+        base.sync(files, self.pack.root)
+        return base
+
+    def _make_data_dir(self) -> None:
+        try:
+            self.settings.data_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(
+                f"{self.settings.data_dir} cannot be made: {error.strerror}.",
+                hint="Check its permissions or set EDGE_DATA_DIR to another folder.",
+            ) from error
+
+    def warm_up(self) -> None:
+        """Open and load what the first turns need. Problems are logged; the turn reports them."""
+        try:
+            self.prepare()
+            if self.engines.has_llm:
+                with self.engines.llm.use() as model:
+                    model.smoke()
+        except EdgeRuntimeError as error:
+            logger.warning("%s", error)
+
+    def prepare(self) -> None:
+        """Open everything a text turn needs."""
+        with self._opening:
+            _ = self.guard, self.dialogue, self.understander, self.knowledge
+
+    # ---- taking in ----
+
+    def speaks(self, language: str) -> bool:
+        return language in known_languages()
+
+    def read(
+        self,
+        image: bytes | Path,
+        language: str | None,
+        cancelled: threading.Event | None = None,
+    ) -> PictureText:
+        from edge_runtime.ocr import load_image
+
+        picture = load_image(
+            image,
+            max_bytes=self.settings.max_image_bytes,
+            max_pixels=self.settings.max_image_pixels,
+        )
+        with self.engines.ocr.use() as reader:
+            return reader.read(picture, language=language, cancelled=cancelled)
+
+    def transcribe(
+        self,
+        audio: bytes | Path | Audio,
+        language: str | None,
+        cancelled: threading.Event | None = None,
+    ) -> Transcript:
+        from edge_runtime.audio import decode_audio, trim_silence
+
+        if not isinstance(audio, Audio):
+            audio = decode_audio(
+                audio,
+                max_seconds=self.settings.max_audio_s,
+                max_bytes=self.settings.max_audio_bytes,
+            )
+        speech = trim_silence(audio)
+        if not len(speech.samples):
+            return Transcript("", language or self.pack.default_language, 0.0)
+        hints = self.pack.lexicon.hints.get(language or self.pack.default_language, ())
+        with self.engines.asr.use() as recognizer:
+            return recognizer.transcribe(
+                speech, language=language, hints=hints, cancelled=cancelled
+            )
+
+    # ---- understanding and deciding ----
+
+    def understand(self, run: Run) -> Understanding:
+        self.prepare()
+        language = run.request.language
+        if language is None and run.transcript and run.transcript.text:
+            language = run.transcript.language
+        words = run.words
+        if not words and run.picture:
+            words = " ".join(run.picture.text.split())[:_MAX_PICTURE_WORDS]
+        return self.understander.understand(words, language=language)
+
+    def understand_many(self, utterances: Sequence[tuple[str, str | None]]) -> list[Understanding]:
+        return self.understander.understand_many(utterances)
+
+    def language_of(self, text: str) -> str:
+        return detect_language(text, prior=self.pack.languages)[0]
+
+    def decide(self, run: Run, understanding: Understanding) -> Decision:
+        run.customer = self.dialogue.customer(run.request.user)
+        kept = self.journal.session_state(run.session)
+        state = SessionState.from_json(kept, run.session) if kept else SessionState(run.session)
+        abusive = not _ABUSE.isdisjoint(self.guard.check_input(run.words))
+        decision, run.state = self.dialogue.decide(
+            understanding,
+            state,
+            customer=run.customer,
+            picture=run.picture,
+            abusive=abusive,
+        )
+        return decision
+
+    # ---- answering ----
+
+    def evidence(self, run: Run, understanding: Understanding, decision: Decision) -> Evidence:
+        language = run.language
+        return find_evidence(
+            self.pack,
+            understanding.normalized,
+            decision,
+            search=lambda query, topic: self.knowledge.search(
+                query, language=language, topic=topic
+            ),
+            lookup=lambda passage: self.knowledge.passage(passage, language),
+        )
+
+    def answer(
+        self, run: Run, understanding: Understanding, decision: Decision, evidence: Evidence
+    ) -> Answer:
+        return answer_from_evidence(
+            self.pack,
+            understanding.normalized,
+            evidence,
+            decision,
+            run.language,
+            opening=self.dialogue.opening(run.language, decision.values),
+            can_generate=self.engines.has_llm,
+        )
+
+    def act(self, run: Run, understanding: Understanding, decision: Decision) -> Answer:
+        """Run the decided skill, or fill the decided reply."""
+        if not decision.skill:
+            text = self.dialogue.render(decision.reply, run.language, decision.values)
+            return Answer(text, cards=self.dialogue.cards(decision))
+        language = run.language
+        outcome = self.dialogue.run_skill(
+            decision,
+            understanding,
+            run.state,
+            customer=run.customer,
+            picture=run.picture,
+            retrieve=lambda query, topic: self.knowledge.search(
+                query, language=language, topic=topic
+            ),
+        )
+        run.state = outcome.state
+        if outcome.handover:
+            run.decision = replace(decision, kind="handover")
+        values = {**decision.values, **outcome.values}
+        text = self.dialogue.render(outcome.reply, run.language, values)
+        return Answer(text, sources=outcome.sources, cards=outcome.cards)
+
+    def without_evidence(self, run: Run, decision: Decision) -> Decision:
+        fallback, run.state = self.dialogue.on_no_evidence(decision, run.state)
+        return fallback
+
+    def replied(self, run: Run) -> None:
+        """Remember what was said, for "repeat that" and for the next decision."""
+        if run.decision is not None:
+            run.state = self.dialogue.replied(run.decision, run.state, run.reply.strip())
+
+    def open_guard(self, run: Run, answer: Answer | None) -> GuardStream:
+        """A guard for one stretch of text; ``None`` for the pack's own fixed lines."""
+        allowed = [run.words, *(answer.sources if answer else ())]
+        if answer and answer.prompt is None:
+            allowed.append(answer.text)
+        evidence = [*answer.evidence, run.words] if answer and answer.evidence else None
+        return self.guard.open(language=run.language, allowed=allowed, evidence=evidence)
+
+    def line(self, run: Run, key: str) -> str:
+        return self.dialogue.render(key, run.language, {})
+
+    def generate(self, prompt: Prompt, stopped: threading.Event) -> Iterator[str]:
+        with self.engines.llm.use() as model:
+            yield from model.stream(
+                prompt,
+                max_tokens=self.settings.llm_max_tokens,
+                timeout_s=self.settings.llm_timeout_s,
+                cancelled=stopped,
+            )
+
+    def synthesize(self, text: str, language: str, cancelled: threading.Event) -> Audio:
+        voice = self.pack.persona.voices.get(language, "")
+        with self.engines.tts.use() as synthesizer:
+            return synthesizer.synthesize(text, language, voice=voice, cancelled=cancelled)
+
+    def say_all(self, text: str, language: str, voice: str) -> Audio:
+        """A whole text as one sound."""
+        with self.engines.tts.use() as synthesizer:
+            chosen = voice or self.pack.persona.voices.get(language, "")
+            audio = synthesizer.synthesize(text, language, voice=chosen)
+        limit = int(_SPOKEN_MAX_S * audio.rate)
+        return Audio(np.ascontiguousarray(audio.samples[:limit]), audio.rate)
+
+    # ---- what commands and the page ask ----
+
+    def note(self, problem: str) -> None:
+        logger.warning("%s", problem)
+
+    def find(self, query: str, language: str) -> tuple[Passage, ...]:
+        return self.knowledge.search(query, language=language, limit=8)
+
+    def passages(self) -> tuple[Passage, ...]:
+        return self.knowledge.passages()
+
+    def picture(self, name: str) -> Path | None:
+        path = (self.pack.root / name).resolve()
+        inside = path.is_relative_to((self.pack.root / "images").resolve())
+        return path if inside and path.is_file() else None
+
+    def engines_loaded(self) -> dict[str, bool]:
+        slots = (self.engines.encoder, self.engines.asr, self.engines.ocr, self.engines.tts)
+        return {slot.name: slot.loaded for slot in (*slots, self.engines.llm)}
+
+    @property
+    def pack_version(self) -> str:
+        return f"{self.pack.name} {self.pack.version}"
+
+    @property
+    def model_names(self) -> dict[str, str]:
+        profile = self.engines.profile
+        return {stage: getattr(profile, stage) for stage in ("asr", "ocr", "llm", "tts", "encoder")}
+
+    def describe(self) -> dict[str, Any]:
+        pack = self.pack
+        return {
+            "pack": pack.name,
+            "languages": list(pack.languages),
+            "default_language": pack.default_language,
+            "shop": dict(pack.persona.name),
+            "tagline": dict(pack.persona.style),
+            "greeting": {code: texts["greeting"] for code, texts in pack.replies.items()},
+            "quick": {code: list(questions) for code, questions in pack.quick_questions.items()},
+        }

@@ -1,0 +1,120 @@
+"""Which engine serves which stage on this device: the only place that names them all."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_runtime.bundles import Catalogue, ModelStore
+from edge_runtime.config import Profile, Settings
+from edge_runtime.engines import E, EnginePool, EngineSlot
+from edge_runtime.packs import Pack
+
+if TYPE_CHECKING:
+    from edge_runtime.asr import Recognizer
+    from edge_runtime.generation import LanguageModel
+    from edge_runtime.nlu import Encoder
+    from edge_runtime.nlu.base import TextKind, Vectors
+    from edge_runtime.ocr import TextReader
+    from edge_runtime.tts import Synthesizer
+
+COST_MB = {"encoder": 120, "asr": 250, "ocr": 420, "tts": 330, "llm": 560}
+"""What loading a stage's engine is expected to add, MiB; measured by bench/memory.py."""
+LITE_COST_MB = {"ocr": 20, "tts": 10}
+"""Engines that run as programs of their own cost this process next to nothing."""
+
+WHISPER_LANGUAGES = (
+    "zh", "en", "es", "fr", "de", "ja", "ko", "pt", "it", "ru", "ar", "hi", "id", "th", "tr", "vi",
+)  # fmt: skip
+
+
+class Engines:
+    """The engine slots of one profile. Opening this loads nothing."""
+
+    def __init__(self, settings: Settings, pack: Pack) -> None:
+        self.profile: Profile = settings.engines
+        self.store = ModelStore(settings.models_dir, Catalogue.load())
+        self.pool = EnginePool(self.profile.memory_mb)
+        self._settings = settings
+        self._pack = pack
+        self.encoder = self._slot("encoder", self._encoder, pinned=True)
+        self.asr = self._slot("asr", self._recognizer)
+        self.ocr = self._slot("ocr", self._reader)
+        self.tts = self._slot("tts", self._synthesizer)
+        self.llm = self._slot("llm", self._model)
+
+    @property
+    def has_llm(self) -> bool:
+        return bool(self.profile.llm)
+
+    def close(self) -> None:
+        self.pool.close()
+
+    def _slot(self, stage: str, load: Callable[[], E], *, pinned: bool = False) -> EngineSlot[E]:
+        external = getattr(self.profile, stage) in {"tesseract", "espeak-ng"}
+        cost = LITE_COST_MB[stage] if external else COST_MB[stage]
+        return self.pool.slot(stage, load, cost_mb=cost, pinned=pinned)
+
+    def _encoder(self) -> Encoder:
+        from edge_runtime.nlu import Encoder
+
+        return Encoder(
+            self.store.files(self.profile.encoder),
+            self._settings.models_dir / "derived",
+            self._settings.threads,
+        )
+
+    def _recognizer(self) -> Recognizer:
+        from edge_runtime.asr.registry import load_recognizer
+
+        languages = tuple(dict.fromkeys((*self._pack.languages, *WHISPER_LANGUAGES)))
+        return load_recognizer(
+            self.profile.asr,
+            self.store.files(self.profile.asr),
+            threads=self._settings.threads,
+            languages=languages,
+        )
+
+    def _reader(self) -> TextReader:
+        from edge_runtime.ocr import create_reader
+
+        return create_reader(self.profile.ocr, threads=self._settings.threads)
+
+    def _synthesizer(self) -> Synthesizer:
+        from edge_runtime.tts import SpeechRouter, open_synthesizer
+
+        fallback = open_synthesizer("espeak-ng", {}, 1)
+        if self.profile.tts == "espeak-ng":
+            return SpeechRouter(fallback)
+        files: Mapping[str, Path] = self.store.files(self.profile.tts)
+        return SpeechRouter(
+            open_synthesizer(self.profile.tts, files, self._settings.threads), fallback
+        )
+
+    def _model(self) -> LanguageModel:
+        from edge_runtime.generation.llama import LlamaModel
+
+        return LlamaModel(self.store.files(self.profile.llm), threads=self._settings.threads)
+
+
+class PooledEmbedder:
+    """The encoder as the understanding and the knowledge rooms see it: there when needed."""
+
+    def __init__(self, slot: EngineSlot[Encoder]) -> None:
+        self._slot = slot
+        self._fingerprint = ""
+        self._lock = threading.Lock()
+
+    @property
+    def fingerprint(self) -> str:
+        with self._lock:
+            if not self._fingerprint:
+                with self._slot.use() as encoder:
+                    self._fingerprint = encoder.fingerprint
+            return self._fingerprint
+
+    def encode(self, texts: Sequence[str], kind: TextKind) -> Vectors:
+        with self._slot.use() as encoder:
+            return encoder.encode(texts, kind)

@@ -1,0 +1,1 @@
+"""The sync layer: conversations up, better models down, whenever there is a connection."""

@@ -1,0 +1,46 @@
+"""Turns as labelled text, for annotation and training.
+
+One JSON object a line: ``text``, ``intent``, ``sentiment``, ``entities`` (type → value), the shape
+every tool here reads, and ``label_source`` "model" with its ``intent_confidence``: nobody has
+confirmed these labels yet. Personal data was masked on the device.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from sync.central.tables import StoredRecord, utc
+
+
+def labelled(session: Session, *, since: datetime) -> Iterator[dict[str, Any]]:
+    """Finished turns that arrived at or after ``since``, in order of arrival."""
+    rows = session.execute(
+        select(StoredRecord.payload)
+        .where(StoredRecord.kind == "turn", StoredRecord.received_at >= utc(since))
+        .order_by(
+            StoredRecord.received_at,
+            StoredRecord.device_id,
+            StoredRecord.stream,
+            StoredRecord.seq,
+        )
+        .execution_options(yield_per=1000)
+    )
+    for (payload,) in rows:
+        turn = json.loads(payload)
+        text = turn["text"] or turn.get("transcript", "")
+        if text.strip() and turn["outcome"] == "done":
+            yield {
+                "text": text,
+                "intent": turn["intent"],
+                "sentiment": turn["sentiment"],
+                "entities": {item["type"]: item.get("value", "") for item in turn["entities"]},
+                "language": turn["language"],
+                "label_source": "model",
+                "intent_confidence": turn.get("intent_confidence"),
+            }

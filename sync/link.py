@@ -1,0 +1,148 @@
+"""Which server this device belongs to, and its credential: ``central.json`` in the data folder."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from dataclasses import asdict, dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+from pydantic import ValidationError
+
+from edge_runtime.errors import ConfigError, StorageError
+from edge_runtime.journal import write_private
+from sync.errors import CredentialError, SyncError
+from sync.protocol import EnrollAnswer
+
+FILE = "central.json"
+_MAX_ANSWER = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """``ca`` is the path of a certificate authority to trust instead of the system's, or ""."""
+
+    url: str
+    token: str
+    ca: str = ""
+
+
+def open_client(link: Link, *, transport: httpx.BaseTransport | None = None) -> httpx.Client:
+    """A client for the server with this device's credential; it follows no redirect.
+
+    Raises:
+        ConfigError: the certificate authority cannot be read.
+    """
+    return httpx.Client(
+        base_url=link.url,
+        headers={"Authorization": f"Bearer {link.token}"} if link.token else {},
+        timeout=httpx.Timeout(30.0, connect=10.0),
+        verify=_verify(link.ca),
+        follow_redirects=False,
+        transport=transport,
+    )
+
+
+def _verify(ca: str) -> ssl.SSLContext | bool:
+    if not ca:
+        return True
+    try:
+        return ssl.create_default_context(cafile=ca)
+    except OSError as error:
+        raise ConfigError(f"The certificate authority {ca} cannot be read: {error}.") from error
+
+
+def check_url(url: str) -> str:
+    """The server's address without a trailing slash.
+
+    Raises:
+        ConfigError: it is no web address, or would send the credential unencrypted to another
+            machine.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ConfigError(f"{url!r} is not a server's address.", hint="Use https://HOST[:PORT].")
+    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+        raise ConfigError(
+            f"{url} would send this device's credential unencrypted.", hint="Use https://."
+        )
+    return url.rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def load_link(folder: Path) -> Link | None:
+    """The link kept in ``folder``, or ``None`` when the device is not enrolled.
+
+    Raises:
+        ConfigError: the file is damaged.
+        StorageError: it cannot be read.
+    """
+    path = folder / FILE
+    try:
+        body = json.loads(path.read_bytes()[:_MAX_ANSWER])
+        return Link(
+            url=check_url(body["url"]), token=str(body["token"]), ca=str(body.get("ca", ""))
+        )
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read: {error.strerror}.") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(
+            f"{path} is damaged.", hint="Enrol this device again: edge-sync enroll URL --code CODE"
+        ) from error
+
+
+def enroll(
+    url: str,
+    code: str,
+    device_id: str,
+    folder: Path,
+    *,
+    ca: str = "",
+    transport: httpx.BaseTransport | None = None,
+) -> Link:
+    """Trade a one-time code for this device's credential and keep it.
+
+    Raises:
+        ConfigError: the address is wrong.
+        CredentialError: the code is unknown, used or expired.
+        SyncError: the server cannot be reached or does not answer as it should.
+        StorageError: the credential cannot be kept.
+    """
+    link = Link(url=check_url(url), token="", ca=ca)
+    try:
+        with open_client(link, transport=transport) as client:
+            answer = client.post("/v1/enroll", json={"code": code, "device_id": device_id})
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise SyncError(f"The central server {url} cannot be reached: {error}.") from error
+    if answer.status_code in {401, 403}:
+        raise CredentialError(
+            "The central server does not accept this enrolment code.",
+            hint="Ask for a new one: edge-central enroll",
+        )
+    try:
+        if answer.status_code != 200 or len(answer.content) > _MAX_ANSWER:
+            raise SyncError(f"The central server refused to enrol: HTTP {answer.status_code}.")
+        token = EnrollAnswer.model_validate_json(answer.content).token
+    except ValidationError as error:
+        raise SyncError(f"{url} does not answer like a central server.") from error
+    enrolled = Link(url=link.url, token=token, ca=ca)
+    try:
+        write_private(folder / FILE, json.dumps(asdict(enrolled)).encode())
+    except OSError as error:
+        raise StorageError(f"The credential cannot be kept: {error.strerror}.") from error
+    return enrolled

@@ -1,0 +1,289 @@
+"""What device and server say to each other: version 1 of the upload protocol.
+
+A device sends a :class:`Batch` of records as zstd-compressed JSON; the server commits it and
+answers with an :class:`Ack`. Records are told apart by (device, stream, seq): ``seq`` counts 1, 2,
+3, … without gaps within a ``stream``, which names one journal database. Sending a record again is
+harmless. Records may arrive in any order; what the device gave up arrives as kind ``dropped``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
+
+import zstandard
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edge_runtime.errors import InputError
+
+PROTOCOL = 1
+MAX_RECORDS = 1_000
+MAX_PAYLOAD_BYTES = 512 * 1024
+MAX_BATCH_BYTES = 8 * 2**20
+"""Of the JSON, before compression."""
+MAX_BODY_BYTES = 4 * 2**20
+"""Of what is sent, after compression."""
+CONTENT_TYPE = "application/zstd"
+_WINDOW_LOG_MAX_BYTES = 8 * 2**20
+
+Id = Annotated[str, Field(min_length=1, max_length=128)]
+Short = Annotated[str, Field(max_length=200)]
+Text = Annotated[str, Field(max_length=10_000)]
+Time = Annotated[str, Field(max_length=40)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+Seq = Annotated[int, Field(ge=1, le=2**53)]
+
+
+class ProtocolError(InputError):
+    """What the other side sent is not this protocol: too big, torn, or malformed."""
+
+
+class Model(BaseModel):
+    """Unknown fields are ignored: a newer device may say more."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class TurnFacts(Model):
+    """What every record about a turn carries. ``session`` is a pseudonym."""
+
+    turn_id: Id
+    session: Id
+    started_at: Time
+    language: Short
+    source: Short
+    intent: Short
+    sentiment: Short
+    decision: Short
+    outcome: Short
+    timings_ms: Annotated[dict[Short, float], Field(max_length=64)] = {}
+    runtime_version: Short = ""
+    pack: Short = ""
+
+
+class Exchange(Model):
+    text: Text
+    reply: Text
+
+
+class EntityValue(Model):
+    type: Short
+    value: Text = ""
+    text: Text = ""
+
+
+class TurnPayload(TurnFacts):
+    """A whole turn, redacted on the device."""
+
+    user: Short = ""
+    text: Text
+    transcript: Text = ""
+    ocr_text: Text = ""
+    normalized: Text = ""
+    intent_confidence: Probability | None = None
+    entities: Annotated[list[EntityValue], Field(max_length=64)] = []
+    confidence: Probability | None = None
+    reason: Text = ""
+    reply: Text
+    sources: Annotated[list[Text], Field(max_length=64)] = []
+    blocked: Annotated[list[Text], Field(max_length=64)] = []
+    models: Annotated[dict[Short, Short], Field(max_length=64)] = {}
+    error: Text = ""
+
+
+class MetricPayload(TurnFacts):
+    """Figures of a turn, nothing the customer said."""
+
+    blocked_count: Annotated[int, Field(ge=0)] = 0
+
+
+class EscalationPayload(TurnFacts):
+    """A request for a person."""
+
+    user: Short = ""
+    text: Text
+    reply: Text = ""
+    reason: Text = ""
+    confidence: Probability | None = None
+    history: Annotated[list[Exchange], Field(max_length=32)] = []
+
+
+class AuditPayload(Model):
+    """Something that happened to the device itself."""
+
+    event: Id
+    at: Time
+    detail: Annotated[dict[Short, Text], Field(max_length=64)] = {}
+
+
+class DroppedPayload(Model):
+    """A record the device gave up (``reason`` "cap") or could not deliver ("quarantined")."""
+
+    kind: Short
+    reason: Short
+
+
+PAYLOADS: dict[str, type[Model]] = {
+    "turn": TurnPayload,
+    "metric": MetricPayload,
+    "escalation": EscalationPayload,
+    "audit": AuditPayload,
+    "dropped": DroppedPayload,
+}
+
+
+class Record(Model):
+    """One record; its payload is checked on its own, so that a bad one spoils no other."""
+
+    seq: Seq
+    kind: Annotated[str, Field(min_length=1, max_length=32, pattern="^[a-z_]+$")]
+    created_at: Time
+    payload: dict[str, Any]
+
+
+class Batch(Model):
+    """Records of one stream, in any order."""
+
+    protocol: Literal[1]
+    device_id: Id
+    stream: Id
+    sent_at: Time
+    records: Annotated[list[Record], Field(max_length=MAX_RECORDS)]
+
+
+class Refused(Model):
+    """A record the server has set aside; it will not be asked for again."""
+
+    seq: Seq
+    reason: Short
+
+
+class Ack(Model):
+    """The server's answer, after its commit.
+
+    Every number up to ``contiguous`` is accounted for; ``stored`` lists the batch's own numbers
+    that are, whether or not the ones before them have arrived.
+    """
+
+    protocol: Literal[1]
+    stream: Id
+    contiguous: Annotated[int, Field(ge=0)]
+    stored: Annotated[list[Seq], Field(max_length=MAX_RECORDS)]
+    quarantined: Annotated[list[Refused], Field(max_length=MAX_RECORDS)] = []
+
+
+class Refusal(Model):
+    """The body of every error answer. Its ``protocol`` tells the server's own verdict on a batch
+    from one by a proxy in between, on which nothing may be given up."""
+
+    protocol: Literal[1]
+    error: Short
+
+
+class EnrollRequest(Model):
+    """A device's one-time code and the id it goes by."""
+
+    code: Annotated[str, Field(min_length=8, max_length=64)]
+    device_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+
+
+class EnrollAnswer(Model):
+    """The device's credential; the server keeps only its hash."""
+
+    device_id: Id
+    token: Annotated[str, Field(min_length=16, max_length=256)]
+
+
+def encode_batch(batch: Batch) -> bytes:
+    """The batch as it goes over the wire."""
+    return compress(batch.model_dump_json().encode())
+
+
+def compress(raw: bytes) -> bytes:
+    return zstandard.ZstdCompressor(level=6, write_content_size=True).compress(raw)
+
+
+def decode_batch(body: bytes) -> Batch:
+    """The batch in a request's body.
+
+    Raises:
+        ProtocolError: it is too large once unpacked, torn, or not a batch.
+    """
+    try:
+        return Batch.model_validate_json(decompress(body, MAX_BATCH_BYTES))
+    except ValidationError as error:
+        raise ProtocolError(f"The batch is malformed: {first_problem(error)}.") from error
+
+
+def is_own_refusal(answer: bytes) -> bool:
+    """Whether an error answer comes from a central server."""
+    try:
+        return Refusal.model_validate_json(answer).protocol == PROTOCOL
+    except ValidationError:
+        return False
+
+
+def decompress(body: bytes, limit: int) -> bytes:
+    """Unpack zstd data, at most ``limit`` bytes of it: a bomb costs no more than that.
+
+    Raises:
+        ProtocolError: it is not zstd, torn, or larger than ``limit``.
+    """
+    unpacker = zstandard.ZstdDecompressor(max_window_size=_WINDOW_LOG_MAX_BYTES)
+    try:
+        with unpacker.stream_reader(body, read_across_frames=False) as reader:
+            raw = reader.read(limit + 1)
+            torn = len(raw) <= limit and not _is_whole(body, len(raw))
+    except zstandard.ZstdError as error:
+        raise ProtocolError("The body is not sound zstd data.") from error
+    if len(raw) > limit:
+        raise ProtocolError(f"The body is larger than {limit} bytes once unpacked.")
+    if torn:
+        raise ProtocolError("The body was cut short.")
+    return raw
+
+
+def _is_whole(body: bytes, size: int) -> bool:
+    """The frame states how long its content is; a stream cut at a block's edge ends early."""
+    return zstandard.frame_content_size(body) == size
+
+
+def check_payload(kind: str, payload: dict[str, Any]) -> str:
+    """What is wrong with a record's payload, or "" when it may be kept.
+
+    A kind this version does not know is kept as it is: a newer device may send more kinds.
+    """
+    if len(json.dumps(payload, ensure_ascii=False).encode("utf-8", "replace")) > MAX_PAYLOAD_BYTES:
+        return "payload too large"
+    model = PAYLOADS.get(kind)
+    if model is None:
+        return ""
+    try:
+        model.model_validate(payload)
+    except ValidationError as error:
+        return first_problem(error)
+    return ""
+
+
+def digest(kind: str, payload: dict[str, Any]) -> str:
+    """sha256 of a record's content: tells a record sent again from another with its number."""
+    canonical = json.dumps([kind, payload], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def contiguous_after(start: int, present: Iterable[int]) -> int:
+    """The highest number reachable from ``start`` without a gap; ``present`` is sorted."""
+    for seq in present:
+        if seq > start + 1:
+            break
+        start = max(start, seq)
+    return start
+
+
+def first_problem(error: ValidationError) -> str:
+    """A validation error's first finding, without the offending content."""
+    first = error.errors(include_input=False, include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}"[:200]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,7 +21,6 @@ from edge_runtime.errors import (
     EdgeRuntimeError,
     EngineError,
     EngineTimeoutError,
-    LanguageError,
     ModelError,
     TextError,
 )
@@ -76,7 +75,7 @@ class Assistant:
 
         Raises:
             InputError: the text, recording or picture cannot be used.
-            ModelError, EngineError: an engine that this turn cannot do without is missing or failed.
+            ModelError, EngineError: an engine this turn cannot do without is missing or failed.
             StorageError: the turn could not be written to the journal.
         """
         run = Run(request, self._rooms)
@@ -121,11 +120,6 @@ class Assistant:
     async def _take_in(self, run: Run) -> None:
         """Recording, picture and text become the words this turn is about."""
         request = run.request
-        if request.language and not self._rooms.speaks(request.language):
-            raise LanguageError(
-                f"'{request.language}' is not a language code known here.",
-                hint="Use a two-letter code such as zh, en or es.",
-            )
         if request.image is not None:
             run.picture = await self._thread(
                 run, "ocr", self._rooms.read, request.image, request.language, run.cancelled
@@ -259,7 +253,7 @@ class Assistant:
         with run.timed(stage):
             return await asyncio.get_running_loop().run_in_executor(self._executor, work, *args)
 
-    async def _generated(self, run: Run, prompt: Prompt) -> AsyncIterator[str]:
+    async def _generated(self, run: Run, prompt: Prompt) -> AsyncGenerator[str]:
         loop = asyncio.get_running_loop()
         pieces: asyncio.Queue[str | None] = asyncio.Queue()
         stopped = run.child_event()

@@ -15,7 +15,7 @@ from collections import deque
 import numpy as np
 
 from edge_runtime.assistant import Assistant, TurnRequest
-from edge_runtime.audio import RATE, Endpointer, SpeechEnd, SpeechStart, pcm16_to_samples, wav_bytes
+from edge_runtime.audio import RATE, Endpointer, pcm16_to_samples, wav_bytes
 from edge_runtime.commands.console import err, out
 from edge_runtime.errors import ConfigError, EdgeRuntimeError
 from edge_runtime.turn import Audio, Done, Speech, Transcript
@@ -50,9 +50,9 @@ class Listener:
             self._length -= len(dropped)
         ended = []
         for event in self._endpointer.feed(samples):
-            if isinstance(event, SpeechStart):
+            if event.kind == "speech_start":
                 self._start = event.offset
-            elif isinstance(event, SpeechEnd) and self._start is not None:
+            elif self._start is not None:
                 ended.append(self._cut(self._start, event.offset))
                 self._start = None
         return ended

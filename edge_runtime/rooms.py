@@ -20,10 +20,11 @@ from edge_runtime.generation import Prompt
 from edge_runtime.guard import Guard, GuardStream
 from edge_runtime.journal import Journal
 from edge_runtime.knowledge import KnowledgeBase
-from edge_runtime.nlu import Understander, detect_language, known_languages
+from edge_runtime.nlu import Understander, detect_language
 from edge_runtime.packs import Pack, load_pack
 from edge_runtime.shopfiles import shop_files
 from edge_runtime.turn import (
+    OUT_OF_SCOPE,
     Audio,
     Decision,
     Evidence,
@@ -131,9 +132,6 @@ class Rooms:
 
     # ---- taking in ----
 
-    def speaks(self, language: str) -> bool:
-        return language in known_languages()
-
     def read(
         self,
         image: bytes | Path,
@@ -176,29 +174,40 @@ class Rooms:
     # ---- understanding and deciding ----
 
     def understand(self, run: Run) -> Understanding:
+        """Recall the session and understand the words (those of the picture where none came)."""
         self.prepare()
+        kept = self.journal.session_state(run.session)
+        run.state = SessionState.from_json(kept, session=run.session) if kept else run.state
         language = run.request.language
         if language is None and run.transcript and run.transcript.text:
             language = run.transcript.language
         words = run.words
         if not words and run.picture:
             words = " ".join(run.picture.text.split())[:_MAX_PICTURE_WORDS]
-        return self.understander.understand(words, language=language)
+        if not words.strip():
+            return _nothing_said(language or run.state.language or self.pack.default_language)
+        return self.understander.understand(words, language=language, hint=run.state.language)
 
-    def understand_many(self, utterances: Sequence[tuple[str, str | None]]) -> list[Understanding]:
-        return self.understander.understand_many(utterances)
+    def understand_many(
+        self, texts: Sequence[str], languages: Sequence[str | None]
+    ) -> list[Understanding]:
+        """Understand ``texts``, each in its given or detected language; results in order."""
+        results: dict[int, Understanding] = {}
+        for language in dict.fromkeys(languages):
+            chosen = [i for i, code in enumerate(languages) if code == language]
+            found = self.understander.understand_many([texts[i] for i in chosen], language=language)
+            results.update(zip(chosen, found, strict=True))
+        return [results[i] for i in range(len(texts))]
 
     def language_of(self, text: str) -> str:
-        return detect_language(text, prior=self.pack.languages)[0]
+        return detect_language(text, self.pack.languages)[0]
 
     def decide(self, run: Run, understanding: Understanding) -> Decision:
         run.customer = self.dialogue.customer(run.request.user)
-        kept = self.journal.session_state(run.session)
-        state = SessionState.from_json(kept, run.session) if kept else SessionState(run.session)
         abusive = not _ABUSE.isdisjoint(self.guard.check_input(run.words))
         decision, run.state = self.dialogue.decide(
             understanding,
-            state,
+            run.state,
             customer=run.customer,
             picture=run.picture,
             abusive=abusive,
@@ -332,8 +341,13 @@ class Rooms:
             "pack": pack.name,
             "languages": list(pack.languages),
             "default_language": pack.default_language,
-            "shop": dict(pack.persona.name),
-            "tagline": dict(pack.persona.style),
+            "shop": dict(pack.kiosk.title),
+            "tagline": dict(pack.kiosk.tagline),
             "greeting": {code: texts["greeting"] for code, texts in pack.replies.items()},
-            "quick": {code: list(questions) for code, questions in pack.quick_questions.items()},
+            "quick": {code: list(questions) for code, questions in pack.kiosk.questions.items()},
         }
+
+
+def _nothing_said(language: str) -> Understanding:
+    """What silence, or a picture without text, is understood as."""
+    return Understanding("", "", language, OUT_OF_SCOPE, 0.0, "neutral", 0.0, ())

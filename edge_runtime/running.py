@@ -20,6 +20,7 @@ from edge_runtime import __version__
 from edge_runtime.dialogue import Customer, SessionState
 from edge_runtime.errors import EngineError, LanguageError, ModelError
 from edge_runtime.journal import TurnRecord
+from edge_runtime.languages import language_code
 from edge_runtime.tts import SpeechSegmenter
 from edge_runtime.turn import (
     Audio,
@@ -62,7 +63,7 @@ class Run:
     """The working memory of one turn; lives on the event loop's thread."""
 
     def __init__(self, request: TurnRequest, rooms: Rooms) -> None:
-        self.request = request
+        self.request = dataclasses.replace(request, language=language_code(request.language))
         self.id = uuid.uuid4().hex
         self.session = request.session or uuid.uuid4().hex
         self.cancelled = threading.Event()

@@ -11,14 +11,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import zstandard
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge_runtime.errors import InputError
 
-PROTOCOL = 1
+PROTOCOL: Final = 1
 MAX_RECORDS = 1_000
 MAX_PAYLOAD_BYTES = 512 * 1024
 MAX_BATCH_BYTES = 8 * 2**20

@@ -17,9 +17,9 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from edge_runtime import __version__
 from edge_runtime.api.requests import read_ask
 from edge_runtime.api.talk import Conversation, same_origin
-from edge_runtime.api.wire import error_json, event_json
 from edge_runtime.assistant import Assistant, TurnRequest
 from edge_runtime.errors import EdgeRuntimeError, InputError
+from edge_runtime.wire import error_json, event_json
 
 STATIC = Path(str(files("edge_runtime.api"))) / "static"
 

@@ -15,11 +15,11 @@ from fastapi import WebSocket, WebSocketDisconnect
 from pydantic import ValidationError
 
 from edge_runtime.api.requests import AskMessage, ListenMessage, describe, turn_request
-from edge_runtime.api.wire import error_json, event_json
 from edge_runtime.assistant import Assistant, TurnRequest
-from edge_runtime.audio import RATE, Endpointer, SpeechEnd, pcm16_to_samples
+from edge_runtime.audio import RATE, Endpointer, pcm16_to_samples
 from edge_runtime.errors import AudioError, EdgeRuntimeError, InputError
 from edge_runtime.turn import Audio
+from edge_runtime.wire import error_json, event_json
 
 
 class Conversation:
@@ -101,9 +101,7 @@ class Conversation:
             raise AudioError(
                 f"The question is longer than {limit:.0f} seconds.", hint="Ask in fewer words."
             )
-        if self._endpointer and any(
-            isinstance(e, SpeechEnd) for e in self._endpointer.feed(samples)
-        ):
+        if self._endpointer and any(e.kind == "speech_end" for e in self._endpointer.feed(samples)):
             await self._socket.send_json({"type": "heard"})
             await self._answer_heard()
 

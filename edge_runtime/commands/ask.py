@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edge_runtime.api.wire import error_json, event_json, to_json
 from edge_runtime.commands.console import err, out, print_json, reported
 from edge_runtime.commands.options import Json, Language, Pack, Profile, Session, User
 from edge_runtime.config import load_settings
 from edge_runtime.errors import EdgeRuntimeError, TextError
 from edge_runtime.turn import Card, Done, Event, Speech, TextDelta, Transcript
+from edge_runtime.wire import error_json, event_json, to_json
 
 if TYPE_CHECKING:
     from edge_runtime.assistant import Assistant, TurnRequest

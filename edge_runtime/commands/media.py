@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edge_runtime.api.wire import to_json
 from edge_runtime.commands.console import err, error_object, out, print_json, reported
 from edge_runtime.commands.options import Files, Json, Language, Pack, Profile, Session, User
 from edge_runtime.config import Settings, load_settings
 from edge_runtime.errors import EdgeRuntimeError, StorageError, TextError
+from edge_runtime.languages import language_code
+from edge_runtime.wire import to_json
 
 if TYPE_CHECKING:
     from edge_runtime.rooms import Rooms
@@ -39,7 +40,7 @@ def transcribe(
     with reported(as_json=json), _rooms(load_settings(profile=profile, pack=pack)) as rooms:
 
         def one(path: Path) -> dict[str, Any]:
-            heard = rooms.transcribe(path, lang)
+            heard = rooms.transcribe(path, language_code(lang))
             return {
                 "text": heard.text,
                 "lang": heard.language,
@@ -67,7 +68,7 @@ def ocr(
     with reported(as_json=json), _rooms(load_settings(profile=profile, pack=pack)) as rooms:
 
         def one(path: Path) -> dict[str, Any]:
-            read = rooms.read(path, lang)
+            read = rooms.read(path, language_code(lang))
             return {
                 "text": read.text,
                 "lines": to_json(read.lines),
@@ -103,7 +104,7 @@ def speak(
         if not words.strip():
             raise TextError("There is nothing to say.", hint="Give a text.")
         with _rooms(settings) as rooms:
-            language = lang or rooms.language_of(words)
+            language = language_code(lang) or rooms.language_of(words)
             audio = rooms.say_all(words, language, voice)
         try:
             output.write_bytes(wav_bytes(audio))

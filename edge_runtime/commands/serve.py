@@ -34,7 +34,7 @@ def serve(
         listening = _listen(settings)
         import uvicorn
 
-        from edge_runtime.api import create_app
+        from edge_runtime.api.app import create_app
         from edge_runtime.api.requests import max_message_bytes
         from edge_runtime.assistant import Assistant
 

@@ -10,11 +10,12 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
-from edge_runtime.api.wire import to_json
 from edge_runtime.commands.console import out, print_json, reported
 from edge_runtime.commands.options import Json, Language, Pack, Profile
 from edge_runtime.config import load_settings
 from edge_runtime.errors import TextError
+from edge_runtime.languages import language_code
+from edge_runtime.wire import to_json
 
 _BATCH = 32
 _MAX_LINE = 1_000_000
@@ -48,12 +49,13 @@ def understand(
         rooms = Rooms(settings, journal=False)
         try:
             lines = (
-                ((one, lang) for one in text)
+                ((one, language_code(lang)) for one in text)
                 if text
                 else _read(sys.stdin, lang, settings.max_text_chars)
             )
             for batch in _batches(lines):
-                for result in rooms.understand_many(batch):
+                texts, languages = zip(*batch, strict=True)
+                for result in rooms.understand_many(texts, languages):
                     shown = _shown(to_json(result))
                     if as_json:
                         print_json(shown)
@@ -94,7 +96,7 @@ def _read(stream: TextIO, lang: str | None, limit: int) -> Iterator[tuple[str, s
             raise TextError(
                 f"The 'text' in line {number} is not a text of at most {limit} characters."
             )
-        yield utterance, lang or value.get("lang") or value.get("language")
+        yield utterance, language_code(lang or value.get("lang") or value.get("language"))
 
 
 def _batches(

@@ -51,7 +51,8 @@ def _verbs(name: str, zh: str, en: str, es: str) -> _Concept:
             r"|(?:\bcannot|n't|n’t|\bnot|\bnever|\bno|\bunable to) (?:be |\w+ ){0,2}"
             rf"(?:{en})\w*|\bnon-?(?:{en})\w*"
             rf"|\b(?:{en})\w* (?:is|are|will be) (?:not|never)\b(?: \w+)?"
-            r"|\bno (?:(?:se|le|lo|la|los|las|te) )?(?:puede[ns]?|podemos|aceptamos|admit\w+|permit\w+)"
+            r"|\bno (?:(?:se|le|lo|la|los|las|te) )?"
+            r"(?:puede[ns]?|podemos|aceptamos|admit\w+|permit\w+)"
             rf".{{0,30}}\b(?:{es})\w*|\bno (?:se )?(?:{es})\w*",
             re.IGNORECASE,
         ),
@@ -69,19 +70,24 @@ _CONCEPTS = (
     _verbs("cancel", "取消", "cancel", "cancel|anul"),
     _adjectives(
         "free",
-        r"免费|不收(?:取)?费|不要钱|包邮|免运费|赠送|\bfree\b(?! to)|free of charge|no (?:extra )?c(?:ost|harge)"
-        r"|at no c(?:ost|harge)|\bgratis\b|gratuit[oa]s?|sin (?:coste|costo|cargo)",
-        r"不(?:是)?免费|收费|自付|\bnot free\b|at (?:your|the customer's) (?:own )?cost|no es gratis",
+        r"免费|不收(?:取)?费|不要钱|包邮|免运费|赠送|\bfree\b(?! to)|free of charge"
+        r"|no (?:extra )?c(?:ost|harge)"
+        r"|\bgratis\b|gratuit[oa]s?|sin (?:coste|costo|cargo)",
+        r"不(?:是)?免费|收费|自付|\bnot free\b|at (?:your|the customer's) (?:own )?cost"
+        r"|no es gratis",
     ),
     _adjectives(
         "warranty",
-        r"(?:在|可以?|能|享受?|终身|全国)(?:.{0,4})(?:保修|质保|联保)|(?:is|are|be|fully) covered|lifetime warranty"
+        r"(?:在|可以?|能|享受?|终身|全国)(?:.{0,4})(?:保修|质保|联保)"
+        r"|(?:is|are|be|fully) covered|lifetime warranty"
         r"|cubiert[oa]s? por la garantía|garantía de por vida",
-        r"不(?:在|予|属于)?.{0,4}(?:保修|质保)|not covered|not (?:under|in) warranty|no .{0,20}garantía",
+        r"不(?:在|予|属于)?.{0,4}(?:保修|质保)|not covered|not (?:under|in) warranty"
+        r"|no .{0,20}garantía",
     ),
     _adjectives(
         "guarantee",
-        r"百分之?百|保证(?:能|会|可以)|一定(?:能|会|可以)|绝对|\bguaranteed?\b|\b100 ?%|garantizad[oa]s?|sin duda",
+        r"百分之?百|保证(?:能|会|可以)|一定(?:能|会|可以)|绝对|\bguaranteed?\b"
+        r"|\b100 ?%|garantizad[oa]s?|sin duda",
         r"不(?:能)?保证|cannot guarantee|no garantiza",
     ),
 )
@@ -133,17 +139,22 @@ def _sentences(text: str) -> list[str]:
     return [part for part in _SENTENCE_END.split(text) if part.strip()]
 
 
-_COMMON = frozenset(
-    ["can", "could", "may", "will", "would", "your", "you", "the", "this", "that", "with", "within", "from", "have", "been", "back", "with", "return", "returned", "returns", "returnable", "refund", "refunded", "exchange", "exchanged", "cancel", "free", "items", "item", "product", "products", "goods", "store", "shop", "receipt", "order", "days", "original", "please", "them", "they", "also", "about", "what", "which", "when", "there", "puede", "pueden", "devolver", "cambiar", "producto", "productos", "para", "esta", "este"]
+_COMMON = re.compile(
+    r"\b(?:can|could|will|would|your|the|this|that|with|within|from|have|been|back|about|what|which"
+    r"|when|there|them|they|also|please|free|returns?|returned|returnable|refund(?:ed|s)?"
+    r"|exchange[ds]?|cancel|items?|products?|goods|stores?|shop|receipt|orders?|days?|original"
+    r"|you|are|not|may|and|for|our|was|has|yes|any|all|sorry|los|las|con|una|por|que|del|sin|hay"
+    r"|pueden?|podemos|devolver|cambiar|productos?|para|est[ae])\b"
 )
 _COMMON_CHINESE = re.compile(
-    r"可以|能够|不能|不可|不支持|支持|退货|退换|换货|退款|商品|产品|您|我们|我|请|的|了|吗|呢|是|在|有|和|或|及|等|购买|订单|小票|原|上周|天内"
+    r"可以|能够|不能|不可|不支持|支持|退货|退换|换货|退款|商品|产品|您|我们|我|请|的|了|吗|呢|是|在|有|和"
+    r"|或|及|等|购买|订单|小票|原|上周|天内"
 )
 
 
 def _content(text: str) -> frozenset[str]:
     """Words, and pairs of Chinese characters, that name goods rather than the policy itself."""
-    words = {w for w in re.findall(r"[a-záéíóúñ]{4,}", text.lower()) if w not in _COMMON}
+    words = re.findall(r"[a-záéíóúñ]{3,}", _COMMON.sub(" ", text.lower()))
     singular = {word.removesuffix("s") for word in words}
     pairs = {
         run[i : i + 2]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 from edge_runtime.guard.fold import (
@@ -55,6 +56,7 @@ class _Entry:
     pattern: Pattern
     length: int
     alphabetic: bool
+    starts_word: bool
     spaces: frozenset[int]
     """Folded offsets before which the pattern itself has a space."""
 
@@ -63,7 +65,7 @@ class Matcher:
     """Finds patterns; immutable once built, shared by all streams."""
 
     def __init__(self, patterns: Iterable[Pattern]) -> None:
-        import ahocorasick
+        import ahocorasick  # type: ignore[import-not-found]
 
         entries: dict[str, list[_Entry]] = {}
         for pattern in patterns:
@@ -91,15 +93,17 @@ class Matcher:
             key=lambda match: (match.start, -match.end, match.pattern.label),
         )
 
-    def pending(self, text: str) -> int:
+    def pending(self, text: str, *, before: str = "") -> int:
         """Where the longest tail of ``text`` starts that may still grow into a pattern."""
         if self._empty:
             return len(text)
         folded = fold(text)
         size = len(folded.text)
         for start in range(max(0, size - self.longest), size):
-            if self._automaton.match(folded.text[start:]):
-                return folded.origins[start]
+            origin = folded.origins[start]
+            inside_word = is_alphabetic(folded.text[start]) and _letter_ends(before + text[:origin])
+            if not inside_word and self._automaton.match(folded.text[start:]):
+                return origin
         return len(text)
 
     def _candidates(self, text: str, folded: Folded, before: str) -> Iterator[Match]:
@@ -148,7 +152,7 @@ class MatchStream:
             return ""
         self._buffer += delta
         self._output.extend([None] * len(delta))
-        return self._release(self._matcher.pending(self._buffer))
+        return self._release(self._matcher.pending(self._buffer, before=self._before))
 
     def finish(self) -> str:
         """The text is complete: return the rest."""
@@ -200,27 +204,33 @@ def _entry(pattern: Pattern, key: str) -> _Entry:
             spaces.add(offset)
         offset += len(fold_character(character))
     alphabetic = all(is_alphabetic(character) or character.isdigit() for character in key)
-    return _Entry(pattern, len(key), alphabetic, frozenset(spaces))
+    return _Entry(pattern, len(key), alphabetic, is_alphabetic(key[0]), frozenset(spaces))
 
 
 def _holds(entry: _Entry, text: str, origins: Sequence[int], before: str) -> bool:
     start, end = origins[0], origins[-1] + 1
-    gaps = [text[left + 1 : right] for left, right in zip(origins, origins[1:], strict=False)]
+    gaps = [text[left + 1 : right] for left, right in pairwise(origins)]
     spaced_out = len(gaps) > 1 and all(gaps)
     if not spaced_out and any(
         gap and offset not in entry.spaces and not _is_glue(gap, entry.alphabetic)
         for offset, gap in enumerate(gaps, start=1)
     ):
         return False
-    if not entry.alphabetic:
-        return True
+    lead = (before + text[:start])[-_CONTEXT:]
+    if entry.starts_word and _letter_ends(lead):
+        return False
     leet = sum(is_leet(text[index]) for index in origins)
     if leet and (entry.length < _LEET_MIN_LENGTH or leet / entry.length > _LEET_SHARE):
         return False
-    lead = (before + text[:start])[-_CONTEXT:]
-    if is_alphabetic(lead[-1:] or " ") or is_alphabetic(text[end : end + 1] or " "):
+    if not entry.alphabetic:
+        return True
+    if is_alphabetic(text[end : end + 1] or " "):
         return False
     return not (spaced_out and _ends_in_lone_letter(lead))
+
+
+def _letter_ends(text: str) -> bool:
+    return is_alphabetic(text[-1:] or " ")
 
 
 def _is_glue(gap: str, alphabetic: bool) -> bool:
@@ -230,8 +240,4 @@ def _is_glue(gap: str, alphabetic: bool) -> bool:
 def _ends_in_lone_letter(lead: str) -> bool:
     """Whether the letters before are set apart too: "c l a s s" is no "a s s"."""
     letters = lead.rstrip()
-    return (
-        letters != lead
-        and is_alphabetic(letters[-1:] or " ")
-        and not is_alphabetic(letters[-2:-1] or " ")
-    )
+    return letters != lead and _letter_ends(letters) and not _letter_ends(letters[:-1])

@@ -14,20 +14,21 @@ _JOINERS = " -()."
 _GAP = r"[ \-.]?"
 _EMAIL = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{2,63}){1,4}")
 _IDENTITY = re.compile(r"(?<![A-Za-z0-9])\d{17}[\dXx](?![A-Za-z0-9])")
-_CARD = re.compile(r"(?<![\d])(?:\d[ -]?){12,18}\d(?!\d)")
+_CARD = re.compile(r"(?<![\d+])(?:\d[ -]?){14,18}\d(?!\d)")
 _PHONES = (
     rf"(?:\+?86[ -]?)?1[3-9]\d{_GAP}\d{{4}}{_GAP}\d{{4}}",
     r"0\d{2,3}-\d{7,8}",
     rf"\+\d{{1,3}}(?:{_GAP}\(?\d{{1,4}}\)?){{2,5}}",
     r"\(\d{3}\) ?\d{3}[ -.]\d{4}",
-    r"[2-9]\d{2}([-. ])[2-9]\d{2}\1\d{4}",
+    r"(?!400|8(?:00|33|44|55|66|77|88))[2-9]\d{2}([-. ])[2-9]\d{2}\1\d{4}",
     r"[679]\d{2}([ -.])\d{3}\2\d{3}",
     r"[679]\d{2}([ -.])\d{2}\3\d{2}\3\d{2}",
 )
 _PHONE = re.compile(rf"(?<![\dA-Za-z+])(?:{'|'.join(_PHONES)})(?![\dA-Za-z])")
 _WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 _CHECK_CHARACTERS = "10X98765432"
-_KEEP = 4
+_HIDDEN = re.compile(r"[0-9Xx](?=(?:[^0-9Xx]*[0-9Xx]){4})")
+"""All but the last four digits."""
 
 
 def is_identity_number(text: str) -> bool:
@@ -110,8 +111,7 @@ class PrivacyStream:
         self._fired[f"privacy:{kind}"] = None
         if kind == "email":
             return "***@" + found.rpartition("@")[2]
-        shown = found[-_KEEP:]
-        return re.sub(r"[0-9Xx]", "*", found[:-_KEEP]) + shown
+        return _HIDDEN.sub("*", found)
 
 
 def _starts(char: str) -> bool:

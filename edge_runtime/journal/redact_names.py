@@ -20,7 +20,7 @@ _SURNAME = (
 # Characters that end a given name: they start the next clause far more often than they name anyone.
 _NOT_GIVEN = (
     "我你您他她它的了吗呢吧啊是在有来去要想买上下今昨前请能可还和跟与或这那就都也把被给让不没从到会说问"
-    "先小女同老师电手地住号码个位车人外一二三四五六七八九十几多怎什为打点订退换查做当用过"
+    "先女同师电手地住号码个位车人外一二三四五六七八九十几多怎什为打点订退换查做当用过"
     "，。！？、；：,.!?;: \t\n"
 )
 _GIVEN = rf"[^\W\d_A-Za-z{re.escape(_NOT_GIVEN)}]"
@@ -29,7 +29,8 @@ _TITLE = "(?:先生|女士|小姐|太太|师傅|阿姨|大爷)"
 
 _CHINESE = (
     re.compile(rf"(?:我叫|本人叫|名字叫|我名叫|我的名字[是叫]|姓名[是为]?[:：]?|收货人[是为叫]?[:：]?"
-               rf"|收件人[是为叫]?[:：]?|联系人[是为叫]?[:：]?|我是)\s{{0,4}}({_FULL})"),
+               rf"|收件人[是为叫]?[:：]?|联系人[是为叫]?[:：]?)\s{{0,4}}({_FULL})"),
+    re.compile(rf"我是\s{{0,4}}({_FULL})(?=[，。,.!！;；\s]|$)"),
     re.compile(rf"我姓\s{{0,4}}({_SURNAME})"),
     re.compile(rf"({_SURNAME}{_GIVEN}{{0,2}}){_TITLE}"),
 )  # fmt: skip

@@ -15,67 +15,12 @@ _RUN = re.compile(
     r"(?P<cjk>[\u3400-\u9fff\uf900-\ufaff\u3040-\u30ff\uac00-\ud7af\u0e00-\u0e7f]+)|(?P<word>[^\W_]+)"
 )
 
-_STOP = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "is",
-        "are",
-        "was",
-        "do",
-        "does",
-        "did",
-        "can",
-        "could",
-        "i",
-        "you",
-        "my",
-        "your",
-        "me",
-        "we",
-        "it",
-        "to",
-        "of",
-        "in",
-        "on",
-        "for",
-        "and",
-        "or",
-        "what",
-        "how",
-        "please",
-        "el",
-        "la",
-        "los",
-        "las",
-        "un",
-        "una",
-        "de",
-        "en",
-        "que",
-        "es",
-        "mi",
-        "tu",
-        "su",
-        "por",
-        "para",
-        "con",
-        "y",
-        "o",
-        "se",
-        "lo",
-        "请问",
-        "什么",
-        "怎么",
-        "你们",
-        "我们",
-        "可以",
-        "一下",
-        "这个",
-        "那个",
-    ]
-)
+_STOP_WORDS = """
+a an the is are was do does did can could i you my your me we it to of in on for and or
+what how please el la los las un una de en que es mi tu su por para con y o se lo 请问 什么 怎么
+你们 我们 可以 一下 这个 那个
+"""
+_STOP = frozenset(_STOP_WORDS.split())
 
 MAX_TOKENS = 256
 

@@ -79,8 +79,8 @@ _WORD: Final = re.compile(r"[^\W\d_]+")
 _TELLING: Final[Mapping[str, str]] = {
     word: language
     for language, words in {
-        "en": "the what where when how please thanks thank hello hi refund order yes want does your with",
-        "es": "hola dónde cuándo cuánto qué gracias quiero pedido puedo tienen cómo sí buenos buenas señor",
+        "en": "the what where when how please thanks thank hello hi refund order yes want",
+        "es": "hola dónde cuándo cuánto qué gracias quiero pedido puedo tienen cómo sí buenos",
         "fr": "bonjour où combien merci commande voudrais puis-je retourner bonsoir salut",
         "de": "wo wann wie danke bitte bestellung möchte ich nicht hallo guten",
         "pt": "olá onde obrigado obrigada quero meu pedido você não minha posso encomenda",
@@ -118,20 +118,21 @@ def detect_language(
     if kana and kana * 8 >= scripts["CJK"] and (kana + scripts["CJK"]) * 3 >= scripts["LATIN"]:
         return "ja", _script_share(weights, "CJK", "HIRAGANA", "KATAKANA")
     main = weights.most_common(1)[0][0]
-    if main == "CJK":
-        return ("ja" if hint == "ja" and "zh" not in allowed else "zh"), _script_share(
-            weights, main
-        )
-    if main in _SCRIPTS:
-        return _SCRIPTS[main], _script_share(weights, main)
-    if main == "ARABIC":
-        for language, letters in _ARABIC_LETTERS.items():
-            if letters & set(head):
-                return language, _script_share(weights, main)
-    if main in _SHARED:
-        assumed, possible = _SHARED[main]
-        return _weighed(head, possible, allowed, hint, assumed)
-    return _weighed(head, _LATIN_ONLY, allowed, hint, fallback)
+    settled = _by_script(head, main, hint if "zh" not in allowed else None)
+    if settled:
+        return settled, _script_share(weights, main)
+    assumed, possible = _SHARED.get(main, (fallback, _LATIN_ONLY))
+    return _weighed(head, possible, allowed, hint, assumed)
+
+
+def _by_script(text: str, script: str, hint: str | None) -> str | None:
+    """The one language that writes so, or ``None`` where several do."""
+    if script == "CJK":
+        return "ja" if hint == "ja" else "zh"
+    if script == "ARABIC":
+        own = (name for name, letters in _ARABIC_LETTERS.items() if letters & set(text))
+        return next(own, None)
+    return _SCRIPTS.get(script)
 
 
 def _scripts(text: str) -> Counter[str]:

@@ -31,12 +31,16 @@ _HAN: Final = re.compile(r"[\u3400-\u9fff]")
 # A filler counts as one only where nothing would be lost: alone, at the start before a pause, or
 # between pauses. "那个外套" and "este producto" name things.
 _PAUSE: Final = r"[\s,、.。…!?~:;-]"
-_ALWAYS: Final = r"(?:嗯+|呃+|唔+(?=[,、.。…\s])|u+m+|u+h+|e+rm+|hm+|ä+hm*|euh+|ehm+|えっと|えーと|あのー|음+|э+м+)"
+_ALWAYS: Final = (
+    r"(?:嗯+|呃+|唔+(?=[,、.。…\s])|u+h+|e+rm+|h+m+|ä+hm*|euh+|ehm+|えっと|えーと|あのー)"
+)
 _WITH_PAUSE: Final = (
     r"(?:额+|啊|哎|诶|欸|那个+|这个+|就是说?|然后|怎么说呢|eh+|este|pues|o sea|a ver|bueno|well"
     r"|so|like"
     r"|you know|i mean|ben|bah|also|naja|cioè|allora)"
 )
+# "um" is a word in Portuguese and German.
+_ENGLISH_FILLER: Final = re.compile(rf"(?<!\w)u+m+(?!\w){_PAUSE}*", re.IGNORECASE)
 _FILLER: Final = re.compile(
     rf"(?:(?<!\w){_ALWAYS}(?!\w)|(?<![^\s\W]){_ALWAYS}(?=[\u3400-\u9fff]))(?:{_PAUSE}+|$"
     rf"|(?=[\u3400-\u9fff]))"
@@ -87,7 +91,9 @@ class Normalizer:
         Fillers go, the pack's colloquial forms are replaced (longest first), and Chinese becomes
         simplified Mandarin. What would leave nothing leaves the text as it was.
         """
-        result = _drop_fillers(text)
+        result = _FILLER.sub(" ", text).strip()
+        if language == "en":
+            result = _ENGLISH_FILLER.sub("", result)
         if language == "zh":
             result = _simplify(result)
         replacer = self._colloquial.get(language)
@@ -163,10 +169,6 @@ def _lower_shouting(text: str) -> str:
     return " ".join(
         word if any(map(str.isdigit, word)) else word.lower() for word in text.split(" ")
     )
-
-
-def _drop_fillers(text: str) -> str:
-    return _FILLER.sub(" ", text).strip()
 
 
 @cache

@@ -36,8 +36,8 @@ _FULL_SCALE_16_BIT = 65535.0
 # Pillow warns on standard error above a size of its own; load_image refuses at the caller's
 # limit with an error the customer can read, so the warning would only be noise.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-# Damaged EXIF is ignored on purpose (see _orientation).
-warnings.filterwarnings("ignore", message="Corrupt EXIF|Truncated File", module="PIL")
+# The same for damage that Pillow can read past.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 def load_image(source: Path | bytes, *, max_bytes: int, max_pixels: int) -> Image.Image:

@@ -120,7 +120,7 @@ def _check_intents(sources: Sources, problems: Problems) -> None:
 
 def _check_duplicates(sources: Sources, problems: Problems) -> None:
     document = sources.intents_lines
-    groups = [
+    groups: list[tuple[str, Mapping[str, tuple[str, ...]], tuple[str, ...]]] = [
         (name, intent.examples, ("intents", name, "examples"))
         for name, intent in sources.intents.intents.items()
     ]

@@ -163,7 +163,7 @@ def parse_toml(text: str, file: str, problems: Problems) -> Document | None:
 
 
 def _toml_lines(text: str) -> dict[KeyPath, int]:
-    """Line of every table header and of every ``key =``; values in multi-line strings are not keys."""
+    """Line of every table header and ``key =``; lines inside multi-line strings do not count."""
     lines: dict[KeyPath, int] = {}
     counts: dict[KeyPath, int] = {}
     table: KeyPath = ()

@@ -117,7 +117,7 @@ class PackFolder:
             if len(names) > MAX_FILES or total > MAX_PACK_BYTES:
                 self._problems.report(
                     f"The pack has more than {MAX_FILES} files or {MAX_PACK_BYTES // 2**20} MiB.",
-                    hint="Check that the folder is really a pack, and remove what it does not need.",
+                    hint="Check that the folder is a pack, and remove what it does not need.",
                 )
                 break
         self._known = frozenset(names)

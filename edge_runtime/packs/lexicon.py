@@ -102,8 +102,8 @@ def _lines(text: str, file: str, problems: Problems) -> Iterator[tuple[int, str]
 def _colloquial(text: str, file: str, problems: Problems) -> tuple[tuple[str, str], ...]:
     pairs: dict[str, str] = {}
     for number, line in _lines(text, file, problems):
-        said, tab, standard = (part.strip() for part in line.partition("\t"))
-        if not (said and tab and standard) or "\t" in standard:
+        said, _, standard = (part.strip() for part in line.partition("\t"))
+        if not (said and standard) or "\t" in standard:
             problems.report(
                 "The line is not 'as said<TAB>standard form'.",
                 file=file,

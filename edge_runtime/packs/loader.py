@@ -135,6 +135,7 @@ def _read(path: Path, problems: Problems) -> Pack | None:
         categories=tuple(categories[manifest.default_language].data)
         if manifest.default_language in categories
         else (),
+        kiosk=manifest.to_kiosk(),
     )
 
 

@@ -10,6 +10,7 @@ from edge_runtime.packs.schema import (
     Escalation,
     HttpSkill,
     Intent,
+    Kiosk,
     Persona,
     PolicyRule,
     Slot,
@@ -66,6 +67,14 @@ class SkillSection(_Strict):
     timeout_s: Annotated[float, Field(gt=0, le=30)] = 3.0
 
 
+class KioskSection(_Strict):
+    """``[kiosk]``: the page's title and tagline, and the questions it offers, by language."""
+
+    title: dict[LanguageCode, Line] = {}
+    tagline: dict[LanguageCode, Line] = {}
+    questions: dict[LanguageCode, Annotated[tuple[Line, ...], Field(max_length=12)]] = {}
+
+
 class Manifest(_Strict):
     """The whole of ``pack.toml``."""
 
@@ -78,9 +87,13 @@ class Manifest(_Strict):
     vip: dict[Name, VipSection] = {}
     policies: dict[Name, dict[Name, PassageId]] = {}
     skills: tuple[SkillSection, ...] = ()
+    kiosk: KioskSection = KioskSection()
 
     def to_persona(self) -> Persona:
         return Persona(self.persona.name, self.persona.style, self.persona.voices)
+
+    def to_kiosk(self) -> Kiosk:
+        return Kiosk(self.kiosk.title, self.kiosk.tagline, self.kiosk.questions)
 
     def to_escalation(self) -> Escalation:
         return Escalation(**self.escalation.model_dump())

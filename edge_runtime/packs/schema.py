@@ -149,6 +149,15 @@ class HttpSkill:
 
 
 @dataclass(frozen=True, slots=True)
+class Kiosk:
+    """What the kiosk page shows before anybody asks; ``questions`` are offered as buttons."""
+
+    title: Localized = field(default_factory=dict)
+    tagline: Localized = field(default_factory=dict)
+    questions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Pack:
     """A whole domain pack."""
 
@@ -172,9 +181,10 @@ class Pack:
     sentiment: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     """Language → "negative" | "neutral" | "positive" → example utterances of this business."""
     tables: Mapping[str, Path] = field(default_factory=dict)
-    """Sample data: "products", "orders", "customers", "stores" → CSV file (``tables.read_rows``)."""
+    """Sample data: "products", "orders", "customers", "stores" → CSV file; see ``read_rows``."""
     categories: tuple[str, ...] = ()
     """Ids of the goods categories, in the order of the default language's lexicon."""
+    kiosk: Kiosk = field(default_factory=Kiosk)
 
     def reply(self, key: str, language: str) -> str:
         """The template for ``key`` in ``language``, else in English, else in the default language.

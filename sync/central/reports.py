@@ -14,8 +14,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from itertools import groupby
+from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from edge_runtime.journal.completion import Step, dialogues
@@ -78,10 +79,7 @@ def daily(
                 yield _report(device, shops.get(device, ""), day, figures)
 
 
-_Turns = Iterable[Row[tuple[str, str, str, str, str, str, float | None, int]]]
-
-
-def _days(rows: _Turns, now: datetime) -> dict[str, _Day]:
+def _days(rows: Iterable[Any], now: datetime) -> dict[str, _Day]:
     days: dict[str, _Day] = defaultdict(_Day)
 
     def steps() -> Iterator[Step]:

@@ -34,7 +34,8 @@ _REGIONS: Final = {
 }  # fmt: skip
 _POSTCODE: Final = re.compile(
     r"(?:邮编|邮政编码|zip(?: ?code)?|post ?code|postal code|código postal|c\.?p\.?)"
-    r"\s*(?:是|为|is|es)?\s*[:#]?\s*([A-Za-z]{1,2}\d[A-Za-z\d]? ?\d[A-Za-z]{2}|\d{4,6}(?:-\d{4})?)(?!\w)",
+    r"\s*(?:是|为|is|es)?\s*[:#]?\s*"
+    r"([A-Za-z]{1,2}\d[A-Za-z\d]? ?\d[A-Za-z]{2}|\d{4,6}(?:-\d{4})?)(?!\w)",
     re.IGNORECASE,
 )
 _ORDER: Final = re.compile(

@@ -235,7 +235,8 @@ _RULES: Final = (
         ),
     ),
     _rule(
-        rf"(?<!\w)(?P<count>{_COUNT}) (?P<unit>days?|weeks?|months?|years?) (?P<way>ago|from now|later)(?!\w)",
+        rf"(?<!\w)(?P<count>{_COUNT}) (?P<unit>days?|weeks?|months?|years?) "
+        r"(?P<way>ago|from now|later)(?!\w)",
         lambda m, today: _shift(
             today, _number(m["count"]) * (-1 if m["way"].casefold() == "ago" else 1), m["unit"]
         ),
@@ -249,11 +250,13 @@ _RULES: Final = (
     ),
     _rule(
         rf"(?<!\w)(?:(?P<before>last|past|previous|next|this|este|próximo|pasado) )?"
-        rf"(?P<name>{_WEEKDAY})(?: (?P<after>pasado|próximo|siguiente|que viene))?(?!\w)(?<!\bsat)(?<!\bsun)",
+        rf"(?P<name>{_WEEKDAY})(?: (?P<after>pasado|próximo|siguiente|que viene))?(?!\w)"
+        r"(?<!\bsat)(?<!\bsun)",
         _weekday_word,
     ),
     _rule(
-        rf"(?<!\w)(?P<month>{_MONTH})\.? (?:the )?(?P<day>\d{{1,2}})(?:st|nd|rd|th)?(?:,? (?P<year>\d{{4}})(?![-/]))?(?!\w)",
+        rf"(?<!\w)(?P<month>{_MONTH})\.? (?:the )?(?P<day>\d{{1,2}})(?:st|nd|rd|th)?"
+        r"(?:,? (?P<year>\d{4})(?![-/]))?(?!\w)",
         _month_word,
     ),
     _rule(

@@ -115,7 +115,8 @@ _WORD: Final = "|".join(sorted({*_ADDED, *_MULTIPLIED}, key=len, reverse=True))
 ARABIC: Final = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\d)|\d+(?:\.\d+)?"
 CHINESE: Final = rf"[{_ZH_ALL}]+(?:点[零〇一二三四五六七八九]+)?|半"
 WORDS: Final = rf"(?<!\w)(?:{_WORD})(?:(?:[ -]| and | y )(?:{_WORD}))*(?!\w)"
-MIXED: Final = rf"(?:{ARABIC})(?:[十百千万亿]{{1,3}}| (?:hundred|thousand|mil|million|millón|millones|billion)(?!\w))?"
+_SCALE: Final = "hundred|thousand|mil|million|millón|millones|billion"
+MIXED: Final = rf"(?:{ARABIC})(?:[十百千万亿]{{1,3}}| (?:{_SCALE})(?!\w))?"
 ANY: Final = rf"(?:{MIXED}|{CHINESE}|{WORDS})"
 
 

@@ -43,7 +43,8 @@ _EN_CUE: Final = re.compile(
     r"| this| them)? to"
     r"|(?:new |delivery |shipping |my )?address (?:is|to|should be)|change (?:it|the address"
     r"|my address) to"
-    r"|i live (?:at|on|in))[: ]+(?P<place>(?=[^,.;!?]*(?:\d|[A-Z]))[^;!?]{4,90}?)(?=[.;!?]|,? (?:please|thanks|instead|and )|$)",
+    r"|i live (?:at|on|in))[: ]+(?P<place>(?=[^,.;!?]*(?:\d|[A-Z]))[^;!?]{4,90}?)"
+    r"(?=[.;!?]|,? (?:please|thanks|instead|and )|$)",
     re.IGNORECASE,
 )
 _ES_ADDRESS: Final = re.compile(
@@ -78,7 +79,8 @@ _PERSON: Final = re.compile(
 )
 _SAID: Final = re.compile(
     r"(?<!\w)(?:my name is|my name's|me llamo|mi nombre es|ich heiße|je m'appelle)[: ]+"
-    r"(?P<name>[a-zà-ÿ'’-]{2,20}(?: (?!and |y |my |mi |the |i |und |et )[a-zà-ÿ'’-]{2,20}){0,2})(?= and | y |[,.;!?]|$)",
+    r"(?P<name>[a-zà-ÿ'’-]{2,20}(?: (?!and |y |my |mi |the |i |und |et )[a-zà-ÿ'’-]{2,20}){0,2})"
+    r"(?= and | y |[,.;!?]|$)",
     re.IGNORECASE,
 )
 

@@ -5,17 +5,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import re
-import signal
-import subprocess
-import sys
-from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from converters.errors import ConversionError, OptionError
+from converters.children import run_module
+from converters.errors import OptionError
 from converters.gguf import GgufHeader, read_header
 from converters.progress import Report, silent
 from edge_runtime.bundles.blobs import require_space, sha256_of
@@ -33,12 +29,11 @@ _FTYPES: Final[Mapping[QuantType, tuple[int, float]]] = {
     "Q4_0": (2, 26 / 32),
 }
 _HEADER_SLACK: Final = 32 * 2**20
-_COUNTED: Final = re.compile(r"\[\s*(\d+)/\s*(\d+)\]")
-_MAX_LINE: Final = 10_000
 _ON_GRID: Final = 0.5
+_FALLBACKS: Final = frozenset({"Q5_0", "Q5_1"})
 _GRID_NOTE: Final = (
-    "The weights come from a 4-bit file and lie on its grid: quantising them again loses almost "
-    "nothing, which says nothing of what it would cost the original weights."
+    "The weights come from a 4-bit file and lie on its grid: what this step costs here says nothing "
+    "of what it would cost the original weights."
 )
 
 
@@ -79,7 +74,12 @@ def quantize(
         raise OptionError(f"{target} would overwrite the model it is made from.")
     ftype, bytes_per_weight = _FTYPES[kind]
     with _output(target, int(header.weights * bytes_per_weight) + _HEADER_SLACK) as partial:
-        _run(source, partial, ftype, threads, progress)
+        run_module(
+            "converters.llama_quantize",
+            [str(source.resolve()), str(partial.resolve()), str(ftype), str(threads)],
+            step=f"quantising {source.name}",
+            progress=progress,
+        )
         made = read_header(partial)
         size, digest = partial.stat().st_size, sha256_of(partial)
     return Quantized(
@@ -100,10 +100,10 @@ def _notes(source: GgufHeader, made: GgufHeader, kind: QuantType) -> tuple[str, 
         notes.append(_GRID_NOTE)
     elif source.quantised:
         notes.append("The source was quantised already: judge the result against its original.")
-    if kind == "Q4_K_M" and "Q4_K" not in made.tensor_types:
+    if kind == "Q4_K_M" and not _FALLBACKS.isdisjoint(made.tensor_types):
         notes.append(
-            "Rows of this model do not divide into blocks of 256: llama.cpp fell back from K-quants "
-            "to the types listed."
+            "Rows of this model do not all divide into blocks of 256: llama.cpp stored those tensors "
+            "in more bits."
         )
     return tuple(notes)
 
@@ -138,28 +138,3 @@ def _lock(descriptor: int, target: Path) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise OptionError(f"Another process is writing {target}.") from None
-
-
-def _run(source: Path, partial: Path, ftype: int, threads: int, progress: Report) -> None:
-    command = [sys.executable, "-m", "converters.llama_quantize"]
-    command += [str(source.resolve()), str(partial.resolve()), str(ftype), str(threads)]
-    last: deque[str] = deque(maxlen=3)
-    with subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace"
-    ) as process:
-        assert process.stderr is not None
-        try:
-            while line := process.stderr.readline(_MAX_LINE):
-                if counted := _COUNTED.search(line):
-                    progress("quantising", int(counted[1]) / max(1, int(counted[2])))
-                elif line.strip():
-                    last.append(line.strip())
-            code = process.wait()
-        finally:
-            process.kill()
-    if code < 0:
-        name = signal.Signals(-code).name
-        raise ConversionError(f"llama.cpp crashed ({name}) while quantising {source}: {last[-1:]}.")
-    if code:
-        reason = next((line for line in reversed(last) if "failed" in line), "no reason given")
-        raise ConversionError(f"llama.cpp could not quantise {source}: {reason}")

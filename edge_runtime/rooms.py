@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -62,10 +62,15 @@ class Rooms:
         self.pack: Pack = load_pack(settings.pack_dir)
         self.engines = Engines(settings, self.pack)
         self._opening = threading.RLock()
+        self._prepared = False
+        self._closed = False
         self._journal = Journal.open(settings.data_dir / "journal.db") if journal else None
 
     def close(self) -> None:
         with self._opening:
+            if self._closed:
+                return
+            self._closed = True
             if "knowledge" in self.__dict__:
                 self.knowledge.close()
             if self._journal:
@@ -101,10 +106,7 @@ class Rooms:
     def knowledge(self) -> KnowledgeBase:
         self._make_data_dir()
         path = self.settings.data_dir / f"knowledge-{self.pack.name}.db"
-        base = KnowledgeBase(path, self.embedder, fingerprint=self.embedder.fingerprint)
-        files = [*self.pack.knowledge_files, *shop_files(self.settings)]
-        base.sync(files, self.pack.root)
-        return base
+        return KnowledgeBase(path, self.embedder, fingerprint=self.embedder.fingerprint)
 
     def _make_data_dir(self) -> None:
         try:
@@ -125,10 +127,24 @@ class Rooms:
         except EdgeRuntimeError as error:
             logger.warning("%s", error)
 
-    def prepare(self) -> None:
-        """Open everything a text turn needs."""
+    def prepare(self, progress: Callable[[str, float], None] = lambda step, share: None) -> None:
+        """Open everything a text turn needs; the first time, classifiers are trained and the
+        knowledge is indexed.
+
+        Raises:
+            PackError, ModelMissingError, ModelCorruptError, EngineError, StorageError.
+        """
         with self._opening:
-            _ = self.guard, self.dialogue, self.understander, self.knowledge
+            _ = self.guard, self.dialogue
+            if not self._prepared:
+                self.understander.prepare(progress)
+                files = [*self.pack.knowledge_files, *shop_files(self.settings)]
+                self.knowledge.sync(
+                    files,
+                    self.pack.root,
+                    progress=lambda done, total: progress("knowledge", done / total),
+                )
+                self._prepared = True
 
     # ---- taking in ----
 

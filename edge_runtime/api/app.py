@@ -42,7 +42,7 @@ def create_app(
     """The application serving ``assistant``.
 
     Args:
-        assistant: opened by the caller and closed by the application's shutdown.
+        assistant: opened and closed by the caller.
         hosts: accepted ``Host`` headers; anything else is refused (DNS rebinding).
     """
 
@@ -50,7 +50,6 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         assistant.warm_up()
         yield
-        assistant.close()
 
     app = FastAPI(
         title="edge runtime", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None

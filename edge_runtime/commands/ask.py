@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edge_runtime.commands.console import err, out, print_json, reported
+from edge_runtime.commands.opening import opened_assistant
 from edge_runtime.commands.options import Json, Language, Pack, Profile, Session, User
 from edge_runtime.config import load_settings
 from edge_runtime.errors import EdgeRuntimeError, TextError
@@ -49,16 +50,12 @@ def ask(
     edge-runtime ask "I need an invoice" --image receipt.jpg --session till-1
     """
     with reported(as_json=json):
-        from edge_runtime.assistant import Assistant, TurnRequest
+        from edge_runtime.running import TurnRequest
 
         request = TurnRequest(text, audio, image, lang, session, user, speak is not None)
-        assistant = Assistant(load_settings(profile=profile, pack=pack))
-        try:
-            events = asyncio.run(
-                _collect(assistant, request, print_nothing if json else _print_live)
-            )
-        finally:
-            assistant.close()
+        with opened_assistant(load_settings(profile=profile, pack=pack)) as assistant:
+            show = print_nothing if json else _print_live
+            events = asyncio.run(_collect(assistant, request, show))
         done = next(event for event in events if isinstance(event, Done))
         if speak is not None:
             _write_speech(events, speak)
@@ -83,13 +80,8 @@ def chat(
     printf '我的订单什么时候到?\\nR20261118001\\n' | edge-runtime chat --json
     """
     with reported(as_json=json):
-        from edge_runtime.assistant import Assistant
-
-        assistant = Assistant(load_settings(profile=profile, pack=pack))
-        try:
+        with opened_assistant(load_settings(profile=profile, pack=pack)) as assistant:
             asyncio.run(_chat(assistant, session or uuid.uuid4().hex, user, lang, as_json=json))
-        finally:
-            assistant.close()
 
 
 async def _chat(

@@ -9,9 +9,11 @@ import typer
 from rich.table import Table
 
 from edge_runtime.commands.console import err, error_object, out, print_json, reported
+from edge_runtime.commands.opening import opened_rooms
 from edge_runtime.commands.options import Json, Pack, Profile
 from edge_runtime.config import load_settings
 from edge_runtime.errors import PackError
+from edge_runtime.languages import language_code
 
 app = typer.Typer(
     help="List, check and extend what the assistant answers from.", no_args_is_help=True
@@ -35,17 +37,9 @@ def list_passages(
     edge-runtime knowledge list --search "面包可以退吗" --lang zh --json
     """
     with reported(as_json=json):
-        from edge_runtime.rooms import Rooms
-
-        rooms = Rooms(load_settings(profile=profile, pack=pack), journal=False)
-        try:
-            passages = (
-                rooms.find(search, lang or rooms.language_of(search))
-                if search
-                else rooms.passages()
-            )
-        finally:
-            rooms.close()
+        with opened_rooms(load_settings(profile=profile, pack=pack)) as rooms:
+            language = language_code(lang) or rooms.language_of(search)
+            passages = rooms.find(search, language) if search else rooms.passages()
         rows = [
             {
                 "id": p.id,
@@ -89,20 +83,33 @@ def add(
     edge-runtime knowledge add faq.csv --json
     """
     with reported(as_json=json):
-        from edge_runtime.rooms import Rooms
         from edge_runtime.shopfiles import add_files
 
         settings = load_settings(profile=profile, pack=pack)
         added = add_files(settings, files)
-        rooms = Rooms(settings, journal=False)
-        try:
+        with opened_rooms(settings) as rooms:
             total = len(rooms.passages())
-        finally:
-            rooms.close()
         if json:
             print_json({"added": [str(path) for path in added], "passages": total})
         else:
             out.print(f"{len(added)} file(s) added; the assistant now knows {total} passages.")
+
+
+@app.command()
+def index(profile: Profile = None, pack: Pack = None, json: Json = False) -> None:
+    """Train the pack's classifiers and index its passages now, rather than at the first start.
+
+    [bold]Example[/]
+
+    edge-runtime knowledge index
+    """
+    with reported(as_json=json):
+        with opened_rooms(load_settings(profile=profile, pack=pack)) as rooms:
+            total = len(rooms.passages())
+        if json:
+            print_json({"passages": total})
+        else:
+            out.print(f"The assistant knows {total} passages.")
 
 
 @app.command()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from edge_runtime.commands.console import err, error_object, out, print_json, reported
+from edge_runtime.commands.opening import opened_assistant, opened_rooms
 from edge_runtime.commands.options import Files, Json, Language, Pack, Profile, Session, User
 from edge_runtime.config import Settings, load_settings
 from edge_runtime.errors import EdgeRuntimeError, StorageError, TextError
@@ -37,7 +38,7 @@ def transcribe(
 
     edge-runtime transcribe recordings/*.flac --json
     """
-    with reported(as_json=json), _rooms(load_settings(profile=profile, pack=pack)) as rooms:
+    with reported(as_json=json), _alone(load_settings(profile=profile, pack=pack)) as rooms:
 
         def one(path: Path) -> dict[str, Any]:
             heard = rooms.transcribe(path, language_code(lang))
@@ -65,7 +66,7 @@ def ocr(
 
     edge-runtime ocr --profile lite label.png
     """
-    with reported(as_json=json), _rooms(load_settings(profile=profile, pack=pack)) as rooms:
+    with reported(as_json=json), _alone(load_settings(profile=profile, pack=pack)) as rooms:
 
         def one(path: Path) -> dict[str, Any]:
             read = rooms.read(path, language_code(lang))
@@ -103,7 +104,7 @@ def speak(
         words = sys.stdin.read(settings.max_text_chars * 4) if text == "-" else text
         if not words.strip():
             raise TextError("There is nothing to say.", hint="Give a text.")
-        with _rooms(settings) as rooms:
+        with _alone(settings) as rooms:
             language = language_code(lang) or rooms.language_of(words)
             audio = rooms.say_all(words, language, voice)
         try:
@@ -132,25 +133,15 @@ def listen(
     arecord -q -f S16_LE -r 16000 -c 1 -t raw | edge-runtime listen
     """
     with reported(as_json=False):
-        from edge_runtime.assistant import Assistant
         from edge_runtime.microphone import serve_microphone
 
-        assistant = Assistant(load_settings(profile=profile, pack=pack))
-        try:
+        with opened_assistant(load_settings(profile=profile, pack=pack)) as assistant:
             asyncio.run(serve_microphone(assistant, session=session, user=user, language=lang))
-        finally:
-            assistant.close()
 
 
-@contextmanager
-def _rooms(settings: Settings) -> Iterator[Rooms]:
-    from edge_runtime.rooms import Rooms
-
-    rooms = Rooms(settings, journal=False)
-    try:
-        yield rooms
-    finally:
-        rooms.close()
+def _alone(settings: Settings) -> AbstractContextManager[Rooms]:
+    """The engines without what only text needs."""
+    return opened_rooms(settings, prepared=False)
 
 
 def _each(files: list[Path], work: Callable[[Path], dict[str, Any]], *, as_json: bool) -> None:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import socket
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edge_runtime.commands.console import err, reported
+from edge_runtime.commands.opening import opened_assistant
 from edge_runtime.commands.options import Pack, Profile
 from edge_runtime.config import Settings, load_settings
 from edge_runtime.errors import ConfigError
 
+if TYPE_CHECKING:
+    from edge_runtime.assistant import Assistant
+
 _SHUTDOWN_S = 5
+_BACKLOG = 64
 
 
 def serve(
@@ -32,24 +37,26 @@ def serve(
     with reported(as_json=False):
         settings = load_settings(profile=profile, pack=pack, host=host, port=port)
         listening = _listen(settings)
-        import uvicorn
+        with opened_assistant(settings) as assistant:
+            _run(assistant, settings, listening)
 
-        from edge_runtime.api.app import create_app
-        from edge_runtime.api.requests import max_message_bytes
-        from edge_runtime.assistant import Assistant
 
-        app = create_app(Assistant(settings), hosts=_hosts(settings))
-        address = f"http://{settings.host}:{settings.port}/"
-        err.print(f"The assistant is ready: {address}", markup=False)
-        config = uvicorn.Config(
-            app,
-            log_level="warning",
-            ws_max_size=max_message_bytes(settings),
-            limit_concurrency=64,
-            timeout_graceful_shutdown=_SHUTDOWN_S,
-            server_header=False,
-        )
-        uvicorn.Server(config).run(sockets=[listening])
+def _run(assistant: Assistant, settings: Settings, listening: socket.socket) -> None:
+    import uvicorn
+
+    from edge_runtime.api.app import create_app
+    from edge_runtime.api.requests import max_message_bytes
+
+    config = uvicorn.Config(
+        create_app(assistant, hosts=_hosts(settings)),
+        log_level="warning",
+        ws_max_size=max_message_bytes(settings),
+        limit_concurrency=64,
+        timeout_graceful_shutdown=_SHUTDOWN_S,
+        server_header=False,
+    )
+    err.print(f"The assistant is ready: http://{settings.host}:{settings.port}/", markup=False)
+    uvicorn.Server(config).run(sockets=[listening])
 
 
 def _listen(settings: Settings) -> socket.socket:
@@ -59,6 +66,7 @@ def _listen(settings: Settings) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((settings.host, settings.port))
+        listening.listen(_BACKLOG)
     except OSError as error:
         listening.close()
         raise ConfigError(

@@ -11,6 +11,7 @@ from typing import Annotated, Any, TextIO
 import typer
 
 from edge_runtime.commands.console import out, print_json, reported
+from edge_runtime.commands.opening import opened_rooms
 from edge_runtime.commands.options import Json, Language, Pack, Profile
 from edge_runtime.config import load_settings
 from edge_runtime.errors import TextError
@@ -43,16 +44,13 @@ def understand(
     """
     as_json = json or not text
     with reported(as_json=as_json):
-        from edge_runtime.rooms import Rooms
-
         settings = load_settings(profile=profile, pack=pack)
-        rooms = Rooms(settings, journal=False)
-        try:
-            lines = (
-                ((one, language_code(lang)) for one in text)
-                if text
-                else _read(sys.stdin, lang, settings.max_text_chars)
-            )
+        lines: Iterator[tuple[str, str | None]]
+        if text:
+            lines = ((one, language_code(lang)) for one in text)
+        else:
+            lines = _read(sys.stdin, lang, settings.max_text_chars)
+        with opened_rooms(settings) as rooms:
             for batch in _batches(lines):
                 texts, languages = zip(*batch, strict=True)
                 for result in rooms.understand_many(texts, languages):
@@ -61,8 +59,6 @@ def understand(
                         print_json(shown)
                     else:
                         out.print_json(data=shown)
-        finally:
-            rooms.close()
 
 
 def _shown(value: dict[str, Any]) -> dict[str, Any]:

@@ -158,8 +158,10 @@ def _weighed(
     }
     expected = [language for language in (*allowed, hint) if language in possible]
     boost = 1.0 + (_PRIOR - 1.0) / (1.0 + letters / _PRIOR_LETTERS) ** 2
+    # "no" is every language's word: what statistics deny a shop's language there counts for less.
+    floor = 0.25 / (1.0 + letters / 4.0)
     for language in expected:
-        scores[language] = max(scores.get(language, 0.0), 0.02) * boost
+        scores[language] = max(scores.get(language, 0.0), floor) * boost
     for word in words:
         told = _TELLING.get(word)
         if told is not None and told in possible:

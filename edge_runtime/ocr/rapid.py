@@ -34,7 +34,8 @@ SHA256 = {
     CLASSIFIER: "e47acedf663230f8863ff1ab0e64dd2d82b838fceb5957146dab185a89d6215c",
 }
 
-# Detection memory grows with its input's area. These bounds halve the package's own peak.
+# Detection memory grows with its input's area; with these bounds the process peaks about a third
+# lower than with the package's own settings, and larger inputs read no better on receipts.
 _DETECT_SIDE = 1536
 _DETECT_PIXELS = 750_000
 _DETECT_MIN_SIDE = 320

@@ -198,7 +198,8 @@ def test_a_damaged_journal_is_moved_aside_and_reported(tmp_path: Path, damage: s
 
 def test_a_damaged_journal_in_use_elsewhere_is_not_moved(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
-    with closing(Journal.open(path)):
+    with closing(Journal.open(path)) as first:
+        first.prune()  # empties the write-ahead log, which would still hold sound pages
         path.write_bytes(b"rubbish" * 1000)
         with pytest.raises(StorageError, match="another process"):
             Journal.open(path)
@@ -311,8 +312,8 @@ def test_what_is_over_its_cap_is_given_up_oldest_first_counted_and_announced(
     half = before.pending_bytes["metric"] // 2
     pruned = journal.prune(Retention(caps={"metric": half}), now=START)
     after = journal.outbox.counts()
-    assert pruned.dropped == {"metric": 10} == after.dropped
-    assert after.pending["dropped"] == 10
+    assert pruned.dropped == after.dropped == {"metric": after.pending["dropped"]}
+    assert after.pending["metric"] == 20 - after.pending["dropped"] > 5
     assert after.pending["escalation"] == before.pending["escalation"]
     assert after.pending_bytes["metric"] <= half
     rows = journal.outbox.pending(limit_bytes=10**7, limit_records=99)

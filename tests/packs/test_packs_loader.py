@@ -276,7 +276,11 @@ def test_a_shop_skill_is_declared_in_the_manifest(pack_dir: Path) -> None:
     edit("intents.yaml", "skill: order_status", "skill: loyalty")(pack_dir)
     errors = [str(error) for error in check_pack(pack_dir)]
     assert any("'points' is missing" in error for error in errors)
-    keys = {**{k: "Text" for k in GENERIC_REPLIES}, "ask_order_id": "Which?", "points": "{phone}!"}
+    keys = {
+        **dict.fromkeys(GENERIC_REPLIES, "Text"),
+        "ask_order_id": "Which?",
+        "points": "{phone}!",
+    }
     write(pack_dir, "replies.en.toml", "".join(f'{k} = "{v}"\n' for k, v in keys.items()))
     assert load_pack(pack_dir).http_skills[0].timeout_s == 3.0
 

@@ -1,0 +1,60 @@
+"""Runs a step in a process of its own, so that a crash of llama.cpp is an error like any other."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+from converters.errors import ConversionError
+from converters.progress import Report
+
+_COUNTED: Final = re.compile(r"\[\s*(\d+)/\s*(\d+)\]")
+_MAX_LINE: Final = 10_000
+_MAX_OUTPUT: Final = 2**20
+
+
+def run_module(module: str, arguments: Sequence[str], *, step: str, progress: Report) -> str:
+    """Run ``python -m module`` to its end; returns what it wrote to standard output.
+
+    ``[done/all]`` in its standard error tells ``progress``; the last other line is its reason when
+    it fails. It never outlives this call, whatever interrupts it.
+
+    Raises:
+        ConversionError: it failed or crashed.
+    """
+    progress(step, 0.0)
+    said: deque[str] = deque(maxlen=1)
+    with (
+        tempfile.TemporaryFile("w+") as output,
+        subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            stdout=output,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+        ) as process,
+    ):
+        assert process.stderr is not None
+        try:
+            while line := process.stderr.readline(_MAX_LINE):
+                if counted := _COUNTED.search(line):
+                    progress(step, int(counted[1]) / max(1, int(counted[2])))
+                elif line.strip():
+                    said.append(line.strip())
+            code = process.wait()
+        finally:
+            process.kill()
+        reason = said[0] if said else "it gave no reason"
+        if code < 0:
+            name = signal.Signals(-code).name
+            raise ConversionError(f"llama.cpp crashed ({name}) while {step}: {reason}")
+        if code:
+            raise ConversionError(f"llama.cpp failed while {step}: {reason}")
+        output.seek(0)
+        return output.read(_MAX_OUTPUT)

@@ -1,0 +1,171 @@
+"""Labelled text: JSON Lines of ``{"text", "intent", "sentiment", "entities", "lang"}``."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, get_args
+
+from rapidfuzz import fuzz, process
+
+from converters.errors import DatasetError
+from edge_runtime.turn import OUT_OF_SCOPE, Sentiment
+
+SENTIMENTS: Final[tuple[str, ...]] = get_args(Sentiment)
+_MAX_LINE_BYTES: Final = 100_000
+_MAX_ROWS: Final = 1_000_000
+_MAX_LABEL_CHARS: Final = 120
+_MAX_ENTITIES: Final = 100
+_LIKENESS: Final = 80.0
+_TYPO_LIKENESS: Final = 90.0
+_COMMON: Final = 5
+_SHAPE: Final = 'Each line looks like {"text": "where is my order?", "intent": "order_status"}.'
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One labelled utterance; what is not labelled is ``None``. ``line`` is 1-based."""
+
+    line: int
+    text: str
+    intent: str | None
+    sentiment: str | None
+    entities: frozenset[tuple[str, str]] | None
+    language: str | None
+
+
+def read_rows(path: Path, *, outside: str = OUT_OF_SCOPE) -> tuple[Row, ...]:
+    """Read labelled text; the intent ``outside`` is read as out of scope.
+
+    Raises:
+        DatasetError: the file is missing or empty, or a line is wrong; names file and line.
+    """
+    rows = tuple(_rows(path, outside))
+    if not rows:
+        raise DatasetError("The file holds no lines.", file=path, hint=_SHAPE)
+    return rows
+
+
+def check_labels(path: Path, rows: Sequence[Row], known: Collection[str]) -> None:
+    """Hold every intent against the known ones.
+
+    Raises:
+        DatasetError: a row's intent is not among them; suggests the likeliest.
+    """
+    for row in rows:
+        if row.intent is not None and row.intent not in known and row.intent != OUT_OF_SCOPE:
+            raise DatasetError(
+                f"The intent '{row.intent}' is unknown.",
+                file=path,
+                line=row.line,
+                hint=suggestion(row.intent, known),
+            )
+
+
+def check_typos(path: Path, rows: Sequence[Row]) -> None:
+    """Refuse an intent that occurs once and is spelt almost like a common one.
+
+    Raises:
+        DatasetError: there is one.
+    """
+    counts = Counter(row.intent for row in rows if row.intent is not None)
+    common = [label for label, count in counts.items() if count >= _COMMON]
+    for row in rows:
+        if row.intent is None or counts[row.intent] > 1:
+            continue
+        found = process.extractOne(
+            row.intent, common, scorer=fuzz.ratio, score_cutoff=_TYPO_LIKENESS
+        )
+        if found:
+            raise DatasetError(
+                f"The intent '{row.intent}' occurs only here.",
+                file=path,
+                line=row.line,
+                hint=f"Did you mean '{found[0]}'? If not, give it a second example.",
+            )
+
+
+def suggestion(word: str, known: Collection[str]) -> str:
+    """ "Did you mean …?", or what there is to choose from."""
+    found = process.extractOne(word, sorted(known), scorer=fuzz.ratio, score_cutoff=_LIKENESS)
+    if found:
+        return f"Did you mean '{found[0]}'?"
+    shown = ", ".join(sorted(known)[:12])
+    return f"Known are: {shown}{', …' if len(known) > 12 else ''}."
+
+
+def _rows(path: Path, outside: str) -> Iterator[Row]:
+    try:
+        with path.open("rb") as file:
+            for number in range(1, _MAX_ROWS + 2):
+                line = file.readline(_MAX_LINE_BYTES + 1)
+                if not line:
+                    return
+                if number > _MAX_ROWS:
+                    raise DatasetError(f"The file has more than {_MAX_ROWS} lines.", file=path)
+                if line.strip():
+                    yield _Line(path, number).row(line, outside)
+    except OSError as error:
+        raise DatasetError(f"The file cannot be read: {error.strerror}.", file=path) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    path: Path
+    number: int
+
+    def row(self, line: bytes, outside: str) -> Row:
+        if len(line) > _MAX_LINE_BYTES:
+            raise self._wrong(f"The line is longer than {_MAX_LINE_BYTES} bytes.")
+        try:
+            value = json.loads(line.decode("utf-8-sig" if self.number == 1 else "utf-8"))
+        except (ValueError, RecursionError) as error:
+            raise self._wrong("The line is not JSON in UTF-8.") from error
+        if not isinstance(value, dict):
+            raise self._wrong("The line is not a JSON object.")
+        text = value.get("text")
+        if not isinstance(text, str) or not text.strip():
+            raise self._wrong("The line has no 'text'.")
+        intent = self._label(value, "intent")
+        sentiment = self._label(value, "sentiment")
+        if sentiment is not None and sentiment not in SENTIMENTS:
+            raise self._wrong(
+                f"The sentiment '{sentiment}' is unknown.", suggestion(sentiment, SENTIMENTS)
+            )
+        return Row(
+            self.number,
+            text,
+            OUT_OF_SCOPE if intent == outside else intent,
+            sentiment,
+            self._entities(value),
+            self._label(value, "lang") or self._label(value, "language"),
+        )
+
+    def _label(self, value: Mapping[str, Any], key: str) -> str | None:
+        label = value.get(key)
+        if label is None:
+            return None
+        if not isinstance(label, str) or not 0 < len(label) <= _MAX_LABEL_CHARS:
+            raise self._wrong(f"'{key}' is not a short text.")
+        return label
+
+    def _entities(self, value: Mapping[str, Any]) -> frozenset[tuple[str, str]] | None:
+        """``{"type": value}`` or ``{"type": [value, …]}`` as pairs, values as lower-case text."""
+        given = value.get("entities")
+        if given is None:
+            return None
+        if not isinstance(given, dict) or len(given) > _MAX_ENTITIES:
+            raise self._wrong("'entities' is not an object of types and values.")
+        pairs = []
+        for kind, values in given.items():
+            for item in values if isinstance(values, list) else [values]:
+                if not isinstance(item, str | int | float):
+                    raise self._wrong(f"The value of entity '{kind}' is neither text nor number.")
+                pairs.append((kind, str(item).casefold()))
+        return frozenset(pairs)
+
+    def _wrong(self, message: str, hint: str = _SHAPE) -> DatasetError:
+        return DatasetError(message, file=self.path, line=self.number, hint=hint)

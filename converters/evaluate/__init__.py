@@ -1,0 +1,1 @@
+"""Measuring a model and writing down what came out: the quality card."""

@@ -1,0 +1,81 @@
+"""Opening the assistant for a command, with progress where it takes long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from edge_runtime.commands.console import err
+from edge_runtime.config import Settings
+
+if TYPE_CHECKING:
+    from edge_runtime.assistant import Assistant
+    from edge_runtime.rooms import Rooms
+
+
+@contextmanager
+def opened_assistant(settings: Settings) -> Iterator[Assistant]:
+    """The assistant, prepared for text turns; closed when the block ends."""
+    from edge_runtime.assistant import Assistant
+
+    with opened_rooms(settings, journal=True) as rooms:
+        assistant = Assistant(settings, rooms=rooms)
+        try:
+            yield assistant
+        finally:
+            assistant.close()
+
+
+@contextmanager
+def opened_rooms(
+    settings: Settings, *, journal: bool = False, prepared: bool = True
+) -> Iterator[Rooms]:
+    """The stages, by default prepared for text; closed when the block ends."""
+    from edge_runtime.rooms import Rooms
+
+    rooms = Rooms(settings, journal=journal)
+    try:
+        if prepared:
+            with preparing() as progress:
+                rooms.prepare(progress)
+        yield rooms
+    finally:
+        rooms.close()
+
+
+@contextmanager
+def preparing() -> Iterator[PreparationBar]:
+    """A bar that shows only once there is something to show: everything may be in place."""
+    bar = PreparationBar()
+    try:
+        yield bar
+    finally:
+        bar.stop()
+
+
+class PreparationBar:
+    """Called with what is being done and the share already done, in [0, 1]."""
+
+    def __init__(self) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TimeElapsedColumn(),
+            console=err,
+            transient=True,
+        )
+        self._task = self._progress.add_task("preparing", total=1.0)
+        self._started = False
+
+    def __call__(self, step: str, share: float) -> None:
+        if not self._started and share < 1.0:
+            self._progress.start()
+            self._started = True
+        self._progress.update(self._task, description=f"preparing: {step}", completed=share)
+
+    def stop(self) -> None:
+        if self._started:
+            self._progress.stop()

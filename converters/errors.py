@@ -41,7 +41,9 @@ class DatasetError(ConverterError, ValueError):
 
     exit_code = 2
 
-    def __init__(self, message: str, *, file: Path, line: int | None = None, hint: str = "") -> None:
+    def __init__(
+        self, message: str, *, file: Path, line: int | None = None, hint: str = ""
+    ) -> None:
         where = f"{file}:{line}" if line else f"{file}"
         super().__init__(f"{where}: {message}", hint=hint)
         self.file = file

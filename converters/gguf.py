@@ -129,7 +129,9 @@ class _Reader:
             )
         version = self._number("I")
         if version not in _VERSIONS:
-            raise ModelFileError(f"{self._path} is GGUF version {version}; versions 2 and 3 are read.")
+            raise ModelFileError(
+                f"{self._path} is GGUF version {version}; versions 2 and 3 are read."
+            )
         tensor_count = self._count("Q", _MAX_TENSORS, "tensors")
         key_count = self._count("Q", _MAX_KEYS, "metadata keys")
         metadata: dict[str, Scalar] = {}

@@ -25,9 +25,7 @@ def main(arguments: list[str]) -> int:
     params.ftype = int(ftype)
     params.nthread = int(threads)
     params.allow_requantize = True
-    failed = llama_cpp.llama_model_quantize(
-        source.encode(), target.encode(), ctypes.byref(params)
-    )
+    failed = llama_cpp.llama_model_quantize(source.encode(), target.encode(), ctypes.byref(params))
     return 1 if failed else 0
 
 

@@ -30,11 +30,11 @@ from edge_runtime.turn import OUT_OF_SCOPE, Understanding
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """One labelled row, what was understood, and how long that took."""
+    """One labelled row, what was understood, and how long that took where it ran on its own."""
 
     row: Row
     found: Understanding
-    ms: float
+    ms: float | None
 
 
 def evaluate_nlu(
@@ -99,13 +99,11 @@ def dataset_name(data: Path) -> str:
 
 def metrics(scored: Sequence[Scored]) -> dict[str, float]:
     """All that the labels allow to measure: over everything, and by language after a dot."""
-    times = [item.ms for item in scored]
-    measured = {
-        **_quality(scored),
-        "latency_p50_ms": float(np.percentile(times, 50)),
-        "latency_p95_ms": float(np.percentile(times, 95)),
-        "rows": float(len(scored)),
-    }
+    times = [item.ms for item in scored if item.ms is not None]
+    measured = {**_quality(scored), "rows": float(len(scored))}
+    if times:
+        measured["latency_p50_ms"] = float(np.percentile(times, 50))
+        measured["latency_p95_ms"] = float(np.percentile(times, 95))
     by_language: dict[str, list[Scored]] = defaultdict(list)
     for item in scored:
         by_language[item.row.language or item.found.language].append(item)

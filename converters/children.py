@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections import deque
 from collections.abc import Sequence
-from typing import Final
+from typing import IO, Final, cast
 
 from converters.errors import ConversionError
 from converters.progress import Report
@@ -40,9 +40,9 @@ def run_module(module: str, arguments: Sequence[str], *, step: str, progress: Re
             errors="replace",
         ) as process,
     ):
-        assert process.stderr is not None
+        log = cast(IO[str], process.stderr)
         try:
-            while line := process.stderr.readline(_MAX_LINE):
+            while line := log.readline(_MAX_LINE):
                 if counted := _COUNTED.search(line):
                     progress(step, int(counted[1]) / max(1, int(counted[2])))
                 elif line.strip():

@@ -4,7 +4,7 @@
 
     EdgeRuntimeError
     └── ConverterError          (Exception)
-        ├── ModelFileError      (ValueError)    a model file is of the wrong kind, cut short or unsafe
+        ├── ModelFileError      (ValueError)    a model file is cut short, unsafe, …
         ├── DatasetError        (ValueError)    labelled data is broken; names file and line
         ├── OptionError         (ValueError)    a command was asked for something impossible
         ├── ConversionError     (RuntimeError)  llama.cpp failed or crashed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,12 +20,11 @@ from edge_runtime.errors import TextError
 from edge_runtime.nlu import Embedder, Normalizer, Vectors, clean, detect_language
 from edge_runtime.nlu.heads import IntentHead, SentimentHead
 from edge_runtime.nlu.intents import IntentClassifier
-from edge_runtime.nlu.sentiment import SentimentClassifier
+from edge_runtime.nlu.sentiment import SentimentClassifier, SentimentResult
 from edge_runtime.nlu.train import train_intents, train_sentiment
 from edge_runtime.turn import OUT_OF_SCOPE, Understanding
 
 _BATCH: Final = 256
-_TIMED: Final = 200
 _NEAR_CERTAIN: Final = 1e-9
 
 
@@ -97,7 +95,7 @@ def recalibrated(heads: Heads, rows: Sequence[Row], vectors: Vectors) -> Heads:
         return heads
     chances = np.clip(verdicts.chances, _NEAR_CERTAIN, 1 - _NEAR_CERTAIN)
     odds = np.log(chances / (1 - chances))
-    model: Any = LogisticRegression(C=1e6).fit(odds[:, None], right)
+    model: Any = LogisticRegression().fit(odds[:, None], right)
     slope, offset = float(model.coef_[0, 0]), float(model.intercept_[0])
     if slope <= 0:
         return heads
@@ -107,66 +105,71 @@ def recalibrated(heads: Heads, rows: Sequence[Row], vectors: Vectors) -> Heads:
 
 
 def best_threshold(heads: Heads, rows: Sequence[Row], vectors: Vectors, cost: float) -> float:
-    """The highest confidence to ask for that costs at most ``cost`` of in-scope accuracy."""
+    """The highest confidence to ask for that costs at most ``cost`` of in-scope accuracy.
+
+    Never above 0.5: what is likelier right than wrong is not turned away.
+    """
     verdicts = judge(heads, vectors)
     labels = np.array([row.intent for row in rows])
     inside = labels != OUT_OF_SCOPE
     right = np.sort(verdicts.chances[inside & (verdicts.intents == labels)])
     spared = int(cost * inside.sum())
-    return float(right[spared]) if spared < len(right) else 0.5
+    return min(0.5, float(right[spared])) if spared < len(right) else 0.5
 
 
 def measure(
     heads: Heads, rows: Sequence[Row], encoder: Embedder, threshold: float
 ) -> dict[str, float]:
-    """The measures of a card; the first rows are timed one at a time, the rest go in batches."""
-    alone = [_scored(heads, [row], encoder, threshold, timed=True) for row in rows[:_TIMED]]
-    together = [
-        _scored(heads, rows[start : start + _BATCH], encoder, threshold, timed=False)
-        for start in range(_TIMED, len(rows), _BATCH)
-    ]
-    scored, best = [], []
-    for items, guesses in (*alone, *together):
-        scored += items
-        best += guesses
+    """The measures of a card; speed is not among them, because rows go through in batches."""
+    scored: list[Scored] = []
+    best: list[str] = []
+    for start in range(0, len(rows), _BATCH):
+        batch = rows[start : start + _BATCH]
+        texts = [normalized(row) for row in batch]
+        vectors = encoder.encode(texts, "query")
+        verdicts = judge(heads, vectors)
+        feelings = _feelings(heads, vectors)
+        best += verdicts.intents.tolist()
+        scored += [
+            _scored(*of_row, threshold)
+            for of_row in zip(
+                batch, texts, verdicts.intents.tolist(), verdicts.chances, feelings, strict=True
+            )
+        ]
     found = {**metrics(scored), "threshold": threshold}
     inside = [
-        guess == item.row.intent
-        for item, guess in zip(scored, best, strict=True)
-        if item.row.intent != OUT_OF_SCOPE
+        guess == row.intent
+        for row, guess in zip(rows, best, strict=True)
+        if row.intent != OUT_OF_SCOPE
     ]
     if inside:
         found["in_scope_argmax"] = share(inside)
     return found
 
 
+def _feelings(heads: Heads, vectors: Vectors) -> Sequence[SentimentResult | None]:
+    if heads.sentiment is None:
+        return [None] * len(vectors)
+    return SentimentClassifier(heads.sentiment).classify(vectors)
+
+
 def _scored(
-    heads: Heads, rows: Sequence[Row], encoder: Embedder, threshold: float, *, timed: bool
-) -> tuple[list[Scored], list[str]]:
-    started = time.perf_counter()
-    texts = [normalized(row) for row in rows]
-    vectors = encoder.encode(texts, "query")
-    verdicts = judge(heads, vectors)
-    feelings = SentimentClassifier(heads.sentiment).classify(vectors) if heads.sentiment else None
-    elapsed = (time.perf_counter() - started) * 1000
-    items = []
-    for index, row in enumerate(rows):
-        chance = float(verdicts.chances[index])
-        kept = chance >= threshold
-        felt = feelings[index] if feelings else None
-        found = Understanding(
-            text=row.text,
-            normalized=texts[index],
-            language=_language(row, texts[index]),
-            intent=str(verdicts.intents[index]) if kept else OUT_OF_SCOPE,
-            intent_confidence=chance if kept else 1.0 - chance,
-            sentiment=felt.sentiment if felt else "neutral",
-            sentiment_confidence=felt.confidence if felt else 0.0,
-            entities=(),
-        )
-        labelled = replace(row, entities=None, sentiment=row.sentiment if felt else None)
-        items.append(Scored(labelled, found, elapsed if timed else None))
-    return items, verdicts.intents.tolist()
+    row: Row, text: str, intent: str, chance: float, felt: SentimentResult | None, threshold: float
+) -> Scored:
+    kept = chance >= threshold
+    found = Understanding(
+        text=row.text,
+        normalized=text,
+        language=_language(row, text),
+        intent=intent if kept else OUT_OF_SCOPE,
+        intent_confidence=float(chance if kept else 1.0 - chance),
+        sentiment=felt.sentiment if felt else "neutral",
+        sentiment_confidence=felt.confidence if felt else 0.0,
+        entities=(),
+    )
+    # What these classifiers do not answer must not count against them.
+    labelled = replace(row, entities=None, sentiment=row.sentiment if felt else None)
+    return Scored(labelled, found, None)
 
 
 def _language(row: Row, text: str) -> str:

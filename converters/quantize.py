@@ -32,8 +32,8 @@ _HEADER_SLACK: Final = 32 * 2**20
 _ON_GRID: Final = 0.5
 _FALLBACKS: Final = frozenset({"Q5_0", "Q5_1"})
 _GRID_NOTE: Final = (
-    "The weights come from a 4-bit file and lie on its grid: what this step costs here says nothing "
-    "of what it would cost the original weights."
+    "The weights come from a 4-bit file and lie on its grid: what this step costs here says "
+    "nothing of what it would cost the original weights."
 )
 
 
@@ -102,8 +102,8 @@ def _notes(source: GgufHeader, made: GgufHeader, kind: QuantType) -> tuple[str, 
         notes.append("The source was quantised already: judge the result against its original.")
     if kind == "Q4_K_M" and not _FALLBACKS.isdisjoint(made.tensor_types):
         notes.append(
-            "Rows of this model do not all divide into blocks of 256: llama.cpp stored those tensors "
-            "in more bits."
+            "Rows of this model do not all divide into blocks of 256: llama.cpp stored those "
+            "tensors in more bits."
         )
     return tuple(notes)
 

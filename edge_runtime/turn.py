@@ -115,6 +115,8 @@ class Passage:
     score: float = 1.0
     images: tuple[str, ...] = ()
     file: str = ""
+    questions: tuple[str, ...] = ()
+    """How customers ask for it, in ``language``: matched against, never shown."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -26,6 +27,8 @@ from edge_runtime.errors import TextError
 from edge_runtime.nlu import Encoder, Understander
 from edge_runtime.packs import load_pack, pack_digest
 from edge_runtime.turn import OUT_OF_SCOPE, Understanding
+
+_MIN_DETECTED: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,11 @@ def dataset_name(data: Path) -> str:
 
 
 def metrics(scored: Sequence[Scored]) -> dict[str, float]:
-    """All that the labels allow to measure: over everything, and by language after a dot."""
+    """All that the labels allow to measure: over everything, and by language after a dot.
+
+    Languages are those the data states; detected ones count from 20 utterances on, because a few
+    short texts are always taken for another language.
+    """
     times = [item.ms for item in scored if item.ms is not None]
     measured = {**_quality(scored), "rows": float(len(scored))}
     if times:
@@ -109,6 +116,8 @@ def metrics(scored: Sequence[Scored]) -> dict[str, float]:
         by_language[item.row.language or item.found.language].append(item)
     if len(by_language) > 1:
         for language, items in sorted(by_language.items()):
+            if not items[0].row.language and len(items) < _MIN_DETECTED:
+                continue
             of_language = {**_quality(items), "rows": float(len(items))}
             measured |= {f"{name}.{language}": value for name, value in of_language.items()}
     return measured

@@ -3,37 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request, Response, WebSocket
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from edge_runtime import __version__
+from edge_runtime.api.events import answer_events
 from edge_runtime.api.requests import read_ask
-from edge_runtime.api.talk import Conversation, same_origin
+from edge_runtime.api.security import SecurityHeaders, same_origin
+from edge_runtime.api.talk import Conversation
 from edge_runtime.assistant import Assistant, TurnRequest
 from edge_runtime.errors import EdgeRuntimeError, InputError
-from edge_runtime.wire import error_json, event_json
+from edge_runtime.wire import error_json, to_json
 
 STATIC = Path(str(files("edge_runtime.api"))) / "static"
 
-_SECURITY_HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
-        "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; "
-        "form-action 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Permissions-Policy": "microphone=(self), camera=(self)",
-    "Cache-Control": "no-store",
-}
+_MAX_NAME = 200
+"""Longer names of pictures and sources are nobody's."""
 
 
 def create_app(
@@ -51,17 +45,9 @@ def create_app(
         assistant.warm_up()
         yield
 
-    app = FastAPI(
-        title="edge runtime", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None
-    )
+    app = FastAPI(title="edge runtime", version=__version__, lifespan=lifespan, openapi_url=None)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
-
-    @app.middleware("http")
-    async def secure(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
-        response = await call(request)
-        for name, value in _SECURITY_HEADERS.items():
-            response.headers.setdefault(name, value)
-        return response
+    app.add_middleware(SecurityHeaders)
 
     @app.exception_handler(EdgeRuntimeError)
     async def refused(_: Request, error: EdgeRuntimeError) -> JSONResponse:
@@ -74,12 +60,23 @@ def create_app(
 
     @app.get("/api/info")
     async def info() -> dict[str, Any]:
-        return assistant.describe()
+        settings = assistant.settings
+        limits = {"text_chars": settings.max_text_chars, "audio_s": settings.max_audio_s}
+        return {**assistant.describe(), "limits": limits}
 
     @app.get("/api/pictures/{name:path}")
     async def picture(name: str) -> Response:
-        path = assistant.picture(name)
-        return FileResponse(path) if path else JSONResponse({"detail": "no such picture"}, 404)
+        path = assistant.picture(name) if _plain(name) else None
+        return FileResponse(path) if path else _missing("picture")
+
+    @app.get("/api/sources/{name:path}")
+    async def source(name: str, language: str = "") -> Response:
+        known = _plain(name) and _plain(language)
+        passage = await run_in_threadpool(assistant.passage, name, language) if known else None
+        if passage is None:
+            return _missing("source")
+        shown = {"id": passage.id, "title": passage.title, "text": passage.text}
+        return JSONResponse({**shown, "images": to_json(passage.images)})
 
     @app.post("/api/ask")
     async def ask(request: Request) -> Response:
@@ -99,10 +96,17 @@ def create_app(
     return app
 
 
-async def _lines(assistant: Assistant, wanted: TurnRequest) -> AsyncIterator[str]:
+def _plain(name: str) -> bool:
+    """Whether ``name`` can be looked up at all: no file system likes a NUL or a novel."""
+    return len(name) <= _MAX_NAME and name.isprintable()
+
+
+def _missing(what: str) -> JSONResponse:
+    return JSONResponse({"detail": f"no such {what}"}, 404)
+
+
+async def _lines(assistant: Assistant, wanted: TurnRequest) -> AsyncGenerator[str]:
     """The turn's events, one JSON object a line; an error is the last line."""
-    try:
-        async for event in assistant.turn(wanted):
-            yield json.dumps(event_json(event), ensure_ascii=False) + "\n"
-    except EdgeRuntimeError as error:
-        yield json.dumps(error_json(error), ensure_ascii=False) + "\n"
+    async with aclosing(answer_events(assistant, wanted)) as events:
+        async for event in events:
+            yield json.dumps(event, ensure_ascii=False) + "\n"

@@ -1,6 +1,8 @@
 """One WebSocket conversation: questions and microphone frames in, turn events out.
 
 A new question or ``cancel`` stops the running turn (barge-in): nothing of it is sent afterwards.
+Every event repeats the ``turn`` that the client gave its question, so that a client can tell what
+was already on its way from what belongs to its newest question.
 """
 
 from __future__ import annotations
@@ -8,18 +10,27 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from urllib.parse import urlsplit
+from contextlib import aclosing
+from typing import Any
 
-import numpy as np
 from fastapi import WebSocket, WebSocketDisconnect
-from pydantic import ValidationError
 
-from edge_runtime.api.requests import AskMessage, ListenMessage, describe, turn_request
+from edge_runtime.api.events import answer_events
+from edge_runtime.api.requests import (
+    AskMessage,
+    CancelMessage,
+    ListenedMessage,
+    ListenMessage,
+    read_message,
+    turn_request,
+)
 from edge_runtime.assistant import Assistant, TurnRequest
 from edge_runtime.audio import RATE, Endpointer, pcm16_to_samples
 from edge_runtime.errors import AudioError, EdgeRuntimeError, InputError
 from edge_runtime.turn import Audio
-from edge_runtime.wire import error_json, event_json
+from edge_runtime.wire import error_json
+
+_SAMPLE_BYTES = 2
 
 
 class Conversation:
@@ -30,8 +41,7 @@ class Conversation:
         self._assistant = assistant
         self._turn: asyncio.Task[None] | None = None
         self._listening: ListenMessage | None = None
-        self._heard: list[np.ndarray] = []
-        self._heard_samples = 0
+        self._heard = bytearray()
         self._endpointer: Endpointer | None = None
 
     async def run(self) -> None:
@@ -48,36 +58,41 @@ class Conversation:
             await self._stop_turn()
 
     async def _handle(self, message: Mapping[str, object]) -> None:
+        frame, text = message.get("bytes"), message.get("text")
         try:
-            frame = message.get("bytes")
             if isinstance(frame, bytes):
                 await self._hear(frame)
             else:
-                await self._obey(str(message.get("text") or ""))
-        except ValidationError as error:
-            await self._socket.send_json(error_json(InputError(describe(error))))
+                await self._obey(str(text or ""))
         except EdgeRuntimeError as error:
+            turn = self._listening.turn if self._listening else ""
             self._stop_listening()
-            await self._socket.send_json(error_json(error))
+            await self._send(error_json(error), turn)
 
     async def _obey(self, text: str) -> None:
-        kind = _kind(text)
-        if kind == "ask":
-            request = turn_request(AskMessage.model_validate_json(text), self._assistant.settings)
-            await self._start_turn(request)
-        elif kind == "listen":
-            await self._stop_turn()
-            self._start_listening(ListenMessage.model_validate_json(text))
-        elif kind == "listened":
-            await self._answer_heard()
-        elif kind == "cancel":
-            self._stop_listening()
-            await self._stop_turn()
-            await self._socket.send_json({"type": "cancelled"})
+        message = read_message(text)
+        match message:
+            case AskMessage():
+                await self._ask(message)
+            case ListenMessage():
+                await self._stop_turn()
+                self._start_listening(message)
+            case ListenedMessage():
+                await self._answer_heard()
+            case CancelMessage():
+                self._stop_listening()
+                await self._stop_turn()
+                await self._send({"type": "cancelled"}, "")
+
+    async def _ask(self, message: AskMessage) -> None:
+        self._stop_listening()
+        await self._stop_turn()
+        try:
+            request = turn_request(message, self._assistant.settings)
+        except InputError as error:
+            await self._send(error_json(error), message.turn)
         else:
-            raise InputError(
-                "The message has no known 'type'.", hint="Use ask, listen, listened or cancel."
-            )
+            self._start_turn(request, message.turn)
 
     def _start_listening(self, message: ListenMessage) -> None:
         self._stop_listening()
@@ -87,29 +102,27 @@ class Conversation:
     def _stop_listening(self) -> None:
         self._listening = None
         self._heard.clear()
-        self._heard_samples = 0
         self._endpointer = None
 
     async def _hear(self, frame: bytes) -> None:
         if self._listening is None:
             return
-        samples = pcm16_to_samples(frame)
-        self._heard.append(samples)
-        self._heard_samples += len(samples)
         limit = self._assistant.settings.max_audio_s
-        if self._heard_samples > limit * RATE:
+        if len(self._heard) + len(frame) > limit * RATE * _SAMPLE_BYTES:
             raise AudioError(
                 f"The question is longer than {limit:.0f} seconds.", hint="Ask in fewer words."
             )
+        samples = pcm16_to_samples(frame)
+        self._heard += frame
         if self._endpointer and any(e.kind == "speech_end" for e in self._endpointer.feed(samples)):
-            await self._socket.send_json({"type": "heard"})
+            await self._send({"type": "heard"}, self._listening.turn)
             await self._answer_heard()
 
     async def _answer_heard(self) -> None:
         message = self._listening
         if message is None:
             return
-        samples = np.concatenate(self._heard) if self._heard else np.zeros(0, dtype=np.float32)
+        samples = pcm16_to_samples(bytes(self._heard))
         self._stop_listening()
         request = TurnRequest(
             audio=Audio(samples, RATE),
@@ -118,11 +131,10 @@ class Conversation:
             user=message.user,
             speak=message.speak,
         )
-        await self._start_turn(request)
+        self._start_turn(request, message.turn)
 
-    async def _start_turn(self, request: TurnRequest) -> None:
-        await self._stop_turn()
-        self._turn = asyncio.create_task(self._send_turn(request))
+    def _start_turn(self, request: TurnRequest, turn: str) -> None:
+        self._turn = asyncio.create_task(self._send_turn(request, turn))
 
     async def _stop_turn(self) -> None:
         if self._turn is not None:
@@ -130,28 +142,20 @@ class Conversation:
             await asyncio.gather(self._turn, return_exceptions=True)
             self._turn = None
 
-    async def _send_turn(self, request: TurnRequest) -> None:
+    async def _send_turn(self, request: TurnRequest, turn: str) -> None:
+        async with aclosing(answer_events(self._assistant, request)) as events:
+            async for event in events:
+                await self._send(event, turn)
+
+    async def _send(self, event: Mapping[str, Any], turn: str) -> None:
+        """Send one event.
+
+        Raises:
+            WebSocketDisconnect: the page has left.
+        """
+        tagged = {**event, "turn": turn} if turn else event
         try:
-            async for event in self._assistant.turn(request):
-                await self._socket.send_text(json.dumps(event_json(event), ensure_ascii=False))
-        except EdgeRuntimeError as error:
-            await self._socket.send_json(error_json(error))
-        except (WebSocketDisconnect, RuntimeError):
-            return
-
-
-def same_origin(headers: Mapping[str, str]) -> bool:
-    """Whether a browser's request comes from this device's own page.
-
-    Requests without ``Origin`` come from programs, which need no such protection.
-    """
-    origin = headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == headers.get("host")
-
-
-def _kind(text: str) -> str:
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return ""
-    return str(value.get("type", "")) if isinstance(value, dict) else ""
+            await self._socket.send_text(json.dumps(tagged, ensure_ascii=False))
+        except RuntimeError as error:
+            # Starlette's answer to a socket that was closed between two events.
+            raise WebSocketDisconnect(code=1006) from error

@@ -73,6 +73,7 @@ class Dialogue:
         customer: Customer | None = None,
         picture: PictureText | None = None,
         abusive: bool = False,
+        known: float = 0.0,
         now: float | None = None,
     ) -> Outcome:
         """Bring the session to the present and let the policy decide.
@@ -87,7 +88,12 @@ class Dialogue:
         paused = moment - state.active_at > GREETING_PAUSE_S
         state = state.at(moment, customer.id if customer else "")
         decision, after = self._policy.decide(
-            understanding, state, customer=customer, picture=picture, abusive=abusive
+            understanding,
+            state,
+            customer=customer,
+            picture=picture,
+            abusive=abusive,
+            known=known,
         )
         greets = decision.intent in self._pack.intents and (
             self._pack.intents[decision.intent].reply == "greeting"

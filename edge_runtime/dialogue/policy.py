@@ -20,6 +20,8 @@ from edge_runtime.dialogue.state import CHOICE, CONFIRM, Pending, SessionState
 from edge_runtime.packs.schema import Intent, Pack
 from edge_runtime.turn import OUT_OF_SCOPE, Decision, PictureText, Understanding
 
+WELL_KNOWN = 0.75
+"""From here on a passage is taken for the answer to what was said."""
 UNSURE_FROM = 0.35
 """Below this the classifier's guess says nothing about what was meant."""
 FELT_SENTIMENT = 0.6
@@ -46,6 +48,7 @@ class DialoguePolicy:
             self._awaited_value,
             self._picture_shown,
             self._yes_or_no_to_nothing,
+            self._known,
             self._understood,
             self._follow_up,
             self._awaited_still,
@@ -62,6 +65,7 @@ class DialoguePolicy:
         customer: Customer | None,
         picture: PictureText | None,
         abusive: bool = False,
+        known: float = 0.0,
     ) -> Outcome:
         """Choose what to do and update what is remembered; never raises and asks no clock.
 
@@ -71,8 +75,9 @@ class DialoguePolicy:
             customer: who the device knows this to be, if anybody.
             picture: what was read from the picture that came along, if any.
             abusive: the guard found abuse in what was said.
+            known: how well the best passage of the pack's knowledge fits, in [0, 1].
         """
-        turn = read_turn(self._pack, understanding, state, customer, picture, abusive)
+        turn = read_turn(self._pack, understanding, state, customer, picture, abusive, known)
         for rule in self._rules:
             outcome = rule(turn)
             if outcome is not None:
@@ -193,6 +198,12 @@ class DialoguePolicy:
         if turn.answer == "no":
             state, reply = state.fresh(), moves.GOODBYE
         return Decision("answer", turn.said.intent, CERTAIN, "small_talk", reply=reply), state
+
+    def _known(self, turn: Turn) -> Outcome | None:
+        """What the classifier is unsure of but the shop has written down is answered from there."""
+        if turn.pending or (turn.sure and turn.intent) or turn.known < WELL_KNOWN:
+            return None
+        return moves.look_up(turn)
 
     def _understood(self, turn: Turn) -> Outcome | None:
         if not turn.sure or not turn.text:

@@ -20,7 +20,8 @@ class Turn:
     """What one decision is made from.
 
     ``before`` is the state as the last turn left it, ``state`` counts this turn and holds its
-    entities; ``pending`` is the question that was open when the turn began.
+    entities; ``pending`` is the question that was open when the turn began. ``known`` says how
+    well the pack's knowledge answers the text, in [0, 1].
     """
 
     pack: Pack
@@ -32,6 +33,7 @@ class Turn:
     picture: PictureText | None
     abusive: bool
     complaint: bool
+    known: float = 0.0
 
     @property
     def text(self) -> str:
@@ -112,6 +114,7 @@ def read_turn(
     customer: Customer | None,
     picture: PictureText | None,
     abusive: bool,
+    known: float,
 ) -> Turn:
     """Count the turn, remember its entities and its complaint, and take the open question."""
     complaint = abusive or is_complaint(pack, said)
@@ -132,6 +135,7 @@ def read_turn(
         picture=picture,
         abusive=abusive,
         complaint=complaint,
+        known=known,
     )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edge_runtime.guard.numbers import Quantity, quantities
+from edge_runtime.guard.openings import harmless_opening
 
 MAX_FRAGMENT = 120
 """Characters after which a fragment without punctuation is judged at the next space or letter."""
@@ -165,20 +166,27 @@ def _content(text: str) -> frozenset[str]:
 
 
 class ClaimStream:
-    """One drafted reply; fragments are released once judged."""
+    """One drafted reply; fragments are released once judged.
+
+    The opening of a fragment that can be no part of a claim is released at once: the customer
+    need not wait for the first comma.
+    """
 
     def __init__(self, evidence: Evidence) -> None:
         self._evidence = evidence
         self._buffer = ""
+        self._released = 0
         self.fired = ""
         """``claim:<kind>`` once something unsupported was met; nothing is released after it."""
 
     def feed(self, delta: str) -> str:
-        """Take more text and return the fragments that are complete and supported."""
+        """Take more text; return the supported fragments and the harmless opening of the next."""
         released: list[str] = []
         self._buffer += delta
         while not self.fired and (end := _fragment_end(self._buffer)):
             released.append(self._judge(end))
+        if not self.fired:
+            released.append(self._up_to(harmless_opening(self._buffer)))
         return "".join(released)
 
     def finish(self) -> str:
@@ -188,12 +196,17 @@ class ClaimStream:
     def _judge(self, end: int) -> str:
         if self.fired:
             return ""
-        fragment, self._buffer = self._buffer[:end], self._buffer[end:]
-        kind = self._evidence.unsupported(fragment)
-        if kind is None:
-            return fragment
-        self.fired = f"claim:{kind}"
-        return ""
+        kind = self._evidence.unsupported(self._buffer[:end])
+        if kind is not None:
+            self.fired = f"claim:{kind}"
+            return self._up_to(harmless_opening(self._buffer[:end]))
+        released = self._up_to(end)
+        self._buffer, self._released = self._buffer[end:], 0
+        return released
+
+    def _up_to(self, end: int) -> str:
+        start, self._released = self._released, max(self._released, end)
+        return self._buffer[start:end]
 
 
 def _fragment_end(text: str) -> int:

@@ -1,6 +1,7 @@
 """One knowledge file → its passages; for the pack's own files and those a shop adds.
 
-``<stem>.<lang>.md``   front matter (``kind``, ``topic``), ``# Title``, ``## Section {#slug}``.
+``<stem>.<lang>.md``   front matter (``kind``, ``topic``), ``# Title``, ``## Section {#slug}``;
+                       ``> quoted lines`` in a section are questions that it answers.
 ``products.csv``       one product a row, ``name.<lang>`` and ``description.<lang>`` columns.
 any other ``.csv``     ``question``, ``answer`` and, if wanted, ``language``, ``topic``, ``id``.
 """
@@ -22,6 +23,7 @@ from edge_runtime.turn import Passage, PassageKind
 
 MAX_PASSAGE_CHARS = 4000
 MAX_PASSAGES = 50_000
+MAX_QUESTIONS = 20
 PRODUCTS_FILE = "products.csv"
 PRODUCTS_TOPIC = "products"
 KNOWLEDGE_SUFFIXES = frozenset({".md", ".csv"})
@@ -127,6 +129,7 @@ def _markdown(
                 topic=topic,
                 images=tuple(image for image in images if image),
                 file=name,
+                questions=tuple(section.questions[:MAX_QUESTIONS]),
             ),
         )
 

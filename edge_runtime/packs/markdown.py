@@ -18,13 +18,15 @@ _CJK = re.compile(r"[\u2e80-\u9fff\uac00-\ud7a3\uf900-\ufaff\uff00-\uffef]")
 
 @dataclass(slots=True)
 class Section:
-    """One ``## Section {#slug}``; ``lines`` become its text, ``images`` are as written."""
+    """One ``## Section {#slug}``; ``lines`` become its text, ``images`` are as written, quoted
+    lines (``> …``) are ``questions``."""
 
     title: str
     slug: str
     line: int
     lines: list[str] = field(default_factory=list)
     images: list[tuple[str, int]] = field(default_factory=list)
+    questions: list[str] = field(default_factory=list)
 
     @property
     def text(self) -> str:
@@ -50,9 +52,14 @@ def parse_page(text: str, file: str, problems: Problems) -> Page:
     sections = [current]
     tokens = parser.parse(body)
     numbering: list[int] = []
+    quoting = 0
     for index, token in enumerate(tokens):
         line = token.map[0] + 1 if token.map else current.line
-        if token.type == "ordered_list_open":
+        if token.type in {"blockquote_open", "blockquote_close"}:
+            quoting += token.nesting
+        elif token.type == "inline" and quoting:
+            current.questions += [q for q in map(str.strip, token.content.split("\n")) if q]
+        elif token.type == "ordered_list_open":
             numbering.append(int(token.attrGet("start") or 1))
         elif token.type == "bullet_list_open":
             numbering.append(0)

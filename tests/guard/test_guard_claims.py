@@ -54,16 +54,22 @@ def test_supported_drafts_pass_whole(text: str, evidence: str, question: str) ->
 @pytest.mark.parametrize(
     ("text", "evidence", "question", "kept", "kind"),
     [
-        ("您好，面包可以退货。", FOOD, "面包可以退吗？", "您好，", "permission"),
-        ("可以，外套六十天内都行。", CLOTHES, "能退吗", "可以，", "number"),
-        ("外套30元就行。", CLOTHES, "", "", "number"),
-        ("好的，我们免费送货。", CLOTHES, "", "好的，", "permission"),
-        ("打八折给您。", CLOTHES, "", "", "number"),
-        ("Sure, bread can be returned.", ENGLISH, "can bread be returned?", "Sure,", "permission"),
-        ("You have 45 days.", ENGLISH, "", "", "number"),
-        ("Delivery is free.", ENGLISH, "", "", "permission"),
-        ("Delivery is 5.40 dollars.", ENGLISH, "", "", "number"),
-        ("Sí, el pan se puede devolver.", SPANISH, "¿y el pan?", "Sí,", "permission"),
+        ("您好，面包可以退货。", FOOD, "面包可以退吗？", "您好，面包", "permission"),
+        ("可以，外套六十天内都行。", CLOTHES, "能退吗", "可以，外套", "number"),
+        ("外套30元就行。", CLOTHES, "", "外套", "number"),
+        ("好的，我们免费送货。", CLOTHES, "", "好的，我们", "permission"),
+        ("打八折给您。", CLOTHES, "", "打", "number"),
+        (
+            "Sure, bread can be returned.",
+            ENGLISH,
+            "can bread be returned?",
+            "Sure, bread",
+            "permission",
+        ),
+        ("You have 45 days.", ENGLISH, "", "You have", "number"),
+        ("Delivery is free.", ENGLISH, "", "Delivery is", "permission"),
+        ("Delivery is 5.40 dollars.", ENGLISH, "", "Delivery is", "number"),
+        ("Sí, el pan se puede devolver.", SPANISH, "¿y el pan?", "Sí, el pan se", "permission"),
         ("保证能修好。", CLOTHES, "", "", "permission"),
     ],
 )
@@ -93,7 +99,7 @@ def test_a_broken_off_draft_is_not_completed() -> None:
     stream = GUARD.open(language="en", allowed=(), evidence=(ENGLISH,))
     first = stream.feed("Hello, you may")
     stream.stop()
-    assert (first, stream.finish(), stream.stopped) == ("Hello,", "", False)
+    assert (first, stream.finish(), stream.stopped) == ("Hello, ", "", False)
 
 
 @given(st.sampled_from([ENGLISH, CLOTHES, FOOD, "Hello, it costs 99.5, ok?"]), st.data())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Final
 
 from edge_runtime.nlu.entities.base import Context, entity
@@ -23,9 +23,9 @@ class TermMatcher:
     """
 
     def __init__(self, terms: Sequence[Term]) -> None:
-        self._terms: dict[str, Term] = {}
+        self._terms: dict[str, dict[str, Term]] = {}
         for term in terms:
-            self._terms.setdefault(term.text.casefold(), term)
+            self._terms.setdefault(term.text.casefold(), {}).setdefault(term.language, term)
         ordered = sorted(filter(None, self._terms), key=len, reverse=True)
         self._pattern = re.compile("|".join(map(_written, ordered)), re.IGNORECASE)
         self._fuzzy: dict[int, list[str]] = {}
@@ -38,12 +38,21 @@ class TermMatcher:
             return
         taken: list[tuple[int, int]] = []
         for match in self._pattern.finditer(text):
-            term = self._terms[_singular(match[0].casefold(), self._terms)]
+            said = _singular(match[0].casefold(), self._terms)
+            term = self._meant(said, context.language)
             taken.append(match.span())
             yield entity(term.entity, term.value, text, *match.span())
-        yield from self._misspelt(text, taken)
+        yield from self._misspelt(text, context.language, taken)
 
-    def _misspelt(self, text: str, taken: Sequence[tuple[int, int]]) -> Iterator[Entity]:
+    def _meant(self, said: str, language: str) -> Term:
+        """The term in the customer's language where several share a spelling: a Spanish "pan" is
+        bread, an English one is for frying."""
+        meanings = self._terms[said]
+        return meanings.get(language) or next(iter(meanings.values()))
+
+    def _misspelt(
+        self, text: str, language: str, taken: Sequence[tuple[int, int]]
+    ) -> Iterator[Entity]:
         from rapidfuzz import fuzz, process
 
         words = [
@@ -63,7 +72,7 @@ class TermMatcher:
                     said, likely, scorer=fuzz.ratio, score_cutoff=_FUZZY_SCORE
                 )
                 if best is not None:
-                    term = self._terms[best[0]]
+                    term = self._meant(best[0], language)
                     yield entity(term.entity, term.value, text, start, end)
 
 
@@ -73,7 +82,7 @@ def _written(term: str) -> str:
     return rf"(?<!\w){re.escape(term)}(?:e?s)?(?!\w)"
 
 
-def _singular(said: str, terms: dict[str, Term]) -> str:
+def _singular(said: str, terms: Container[str]) -> str:
     for ending in ("", "s", "es"):
         if said.endswith(ending) and said.removesuffix(ending) in terms:
             return said.removesuffix(ending)

@@ -1,0 +1,46 @@
+"""The ``edge-convert`` command."""
+
+from __future__ import annotations
+
+import signal
+
+import typer
+
+from converters.commands import building, measuring
+from edge_runtime import __version__
+from edge_runtime.commands.console import out
+
+app = typer.Typer(
+    name="edge-convert",
+    help="From a tuned model to what a device runs: quantise, evaluate, train, bundle.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+app.command("quantize")(building.quantize)
+app.add_typer(measuring.app, name="evaluate")
+app.command("train-nlu")(building.train_nlu)
+app.command("bundle")(building.bundle)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        out.print(__version__)
+        raise typer.Exit()
+
+
+@app.callback()
+def root(
+    version: bool = typer.Option(
+        False, "--version", callback=_print_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    """Entry point of every subcommand."""
+
+
+def main() -> None:
+    # A service manager's stop cleans up like Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    app()

@@ -1,0 +1,1 @@
+"""The subcommands of ``edge-convert``: they parse, call and print."""

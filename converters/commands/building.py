@@ -1,0 +1,198 @@
+"""``edge-convert quantize``, ``train-nlu`` and ``bundle``: what makes files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, cast, get_args
+
+import typer
+
+from converters import bundle as bundles
+from converters import quantize as quantising
+from converters import train_nlu as training
+from converters.commands.options import Bars, Json, Outside, Threads, encoder_files
+from converters.dataset import suggestion
+from converters.errors import BarsMissedError, OptionError
+from converters.evaluate.cards import parse_bars
+from converters.progress import shown
+from edge_runtime.commands.console import out, print_json, reported
+from edge_runtime.config import load_settings
+from edge_runtime.nlu import Encoder
+from edge_runtime.turn import OUT_OF_SCOPE
+
+
+def quantize(
+    model: Annotated[Path, typer.Argument(metavar="MODEL.gguf", help="The model to shrink.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT.gguf", help="What to write.")],
+    kind: Annotated[str, typer.Option("--type", metavar="Q8_0|Q4_K_M|Q4_0|F16", help="Format.")],
+    threads: Threads = 2,
+    json: Json = False,
+) -> None:
+    """Quantise a GGUF model; the output is complete or absent.
+
+    [bold]Examples[/]
+
+    edge-convert quantize merged.gguf shop.q4.gguf --type Q4_K_M
+    """
+    with reported(as_json=json):
+        known = get_args(quantising.QuantType)
+        if kind.upper() not in known:
+            raise OptionError(f"There is no type '{kind}'.", hint=suggestion(kind.upper(), known))
+        with shown() as progress:
+            made = quantising.quantize(
+                model,
+                target,
+                cast(quantising.QuantType, kind.upper()),
+                threads=threads,
+                progress=progress,
+            )
+        if json:
+            print_json(
+                {
+                    "path": str(made.path),
+                    "type": made.type,
+                    "source_size": made.source_size,
+                    "size": made.size,
+                    "sha256": made.sha256,
+                    "bits_per_weight": made.bits_per_weight,
+                    "tensor_types": dict(made.tensor_types),
+                    "notes": list(made.notes),
+                }
+            )
+            return
+        types = ", ".join(f"{count} {name}" for name, count in made.tensor_types.items())
+        out.print(
+            f"{made.path}  {made.size / 1e6:.1f} MB (was {made.source_size / 1e6:.1f} MB), "
+            f"{made.bits_per_weight:.2f} bits a weight: {types} tensors",
+            *made.notes,
+            sep="\n",
+            markup=False,
+            soft_wrap=True,
+        )
+
+
+def train_nlu(
+    data: Annotated[Path, typer.Option("--data", metavar="DIR", help="Folder with train.jsonl, …")],
+    target: Annotated[Path, typer.Option("--out", metavar="BUNDLE", help="A new folder.")],
+    bar: Bars = None,
+    outside: Outside = OUT_OF_SCOPE,
+    rejection_cost: Annotated[
+        float,
+        typer.Option(
+            min=0.0, max=1.0, help="In-scope accuracy that turning doubtful requests away may cost."
+        ),
+    ] = 0.01,
+    threads: Threads = 1,
+    json: Json = False,
+) -> None:
+    """Train intent (and sentiment) classifiers on labelled lines, with a quality card.
+
+    The folder holds [bold]train.jsonl[/]; [bold]valid.jsonl[/] sets the threshold and the
+    calibration, [bold]test.jsonl[/] is measured once. Each line has a [bold]text[/], an
+    [bold]intent[/] and perhaps a [bold]sentiment[/]. Exits with 8 when a bar is missed.
+
+    [bold]Examples[/]
+
+    edge-convert train-nlu --data shop/ --out shop-nlu
+
+    edge-convert train-nlu --data clinc/ --out clinc-nlu --outside oos --bar in_scope_accuracy=0.94
+    """
+    with reported(as_json=json):
+        bars = parse_bars(bar or [])
+        settings = load_settings()
+        training.read_splits(data, outside=outside)
+        with shown() as progress:
+            progress("loading the encoder", 0.0)
+            cache = settings.models_dir / "derived"
+            encoder = Encoder(encoder_files(settings), cache, threads)
+            try:
+                made = training.train_nlu(
+                    data,
+                    target,
+                    encoder,
+                    bars=bars,
+                    outside=outside,
+                    rejection_cost=rejection_cost,
+                    progress=progress,
+                )
+            finally:
+                encoder.close()
+        misses = [str(miss) for miss in made.card.misses()]
+        if json:
+            print_json(
+                {
+                    "path": str(made.path),
+                    "digest": made.digest,
+                    "threshold": made.threshold,
+                    "dataset": made.card.dataset,
+                    "metrics": dict(made.card.metrics),
+                    "misses": misses,
+                }
+            )
+        else:
+            page = (made.path / "card.md").read_text(encoding="utf-8")
+            out.print(page, markup=False, soft_wrap=True)
+        if misses:
+            raise typer.Exit(BarsMissedError.exit_code)
+
+
+def bundle(  # noqa: PLR0913, PLR0917 (one parameter for each option)
+    name: Annotated[str, typer.Option("--name", help="Name of the bundle.")],
+    version: Annotated[str, typer.Option("--version", help="Its version, such as 1.2.0.")],
+    card: Annotated[
+        list[Path], typer.Option("--card", metavar="CARD.json", help="Quality card; repeatable.")
+    ],
+    target: Annotated[Path, typer.Option("--out", metavar="DIR", help="The store to put it in.")],
+    component: Annotated[
+        list[Path] | None, typer.Option("--component", help="A model file; repeatable.")
+    ] = None,
+    pack: Annotated[
+        Path | None, typer.Option("--pack", metavar="DIR", help="The domain pack's folder.")
+    ] = None,
+    profile: Annotated[
+        list[str] | None,
+        typer.Option("--profile", metavar="lite|standard|full", help="Repeatable; all if none."),
+    ] = None,
+    licence: Annotated[
+        str, typer.Option("--licence", help="Of components that do not state their own.")
+    ] = bundles.NOT_STATED,
+    json: Json = False,
+) -> None:
+    """Put components, pack and cards into one bundle; refused when a card misses its bars.
+
+    The same input always gives the same hash.
+
+    [bold]Examples[/]
+
+    edge-convert bundle --name shop --version 1.0.0 --profile standard --component shop.q4.gguf
+    --card shop.q4.card.json --out store/
+    """
+    with reported(as_json=json):
+        spec = bundles.BundleSpec(
+            name,
+            version,
+            cards=tuple(card),
+            components=tuple(component or ()),
+            pack=pack,
+            profiles=tuple(profile or ()),
+            licence=licence,
+        )
+        with shown() as progress:
+            made = bundles.build_bundle(spec, target, progress=progress)
+        if json:
+            print_json(
+                {
+                    "path": str(made.path),
+                    "digest": made.digest,
+                    "size": made.manifest.size,
+                    "components": [item.name for item in made.manifest.components],
+                }
+            )
+            return
+        count = len(made.manifest.components)
+        size = made.manifest.size / 1e6
+        out.print(
+            f"{made.path}  {count} components, {size:.1f} MB\nsha256 {made.digest}",
+            markup=False,
+            soft_wrap=True,
+        )

@@ -2,7 +2,7 @@
 
 The visit is a text turn answered from the pack, one phrased by the model, a spoken turn with a
 spoken reply, and a photographed receipt. Helper programs (tesseract, espeak-ng) are counted: the
-peak is of the summed resident memory of the process and its children, sampled every 10 ms.
+peak is of the resident memory of the process and its children together, sampled every 10 ms.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from bench.report import report
 
@@ -41,7 +42,7 @@ def main() -> None:
     report("memory", "Memory and start-up", rows)
 
 
-def _in_child(profile: str) -> dict[str, object]:
+def _in_child(profile: str) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-m", "bench.memory", profile],
         capture_output=True,
@@ -72,18 +73,19 @@ class PeakMeter(threading.Thread):
 
 
 def tree_mb(pid: int) -> float:
-    """Resident MiB of ``pid`` and everything it started."""
+    """Resident MiB of ``pid`` and everything it started, pages that they share counted once (PSS):
+    a child that has not yet called ``exec`` shares all of its parent's."""
     total = 0.0
     waiting = [pid]
     while waiting:
         current = waiting.pop()
         try:
-            pages = int(Path(f"/proc/{current}/statm").read_text().split()[1])
+            rollup = Path(f"/proc/{current}/smaps_rollup").read_text()
             for task in Path(f"/proc/{current}/task").iterdir():
                 waiting += map(int, (task / "children").read_text().split())
         except OSError:
             continue
-        total += pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+        total += int(rollup.split("Pss:", 1)[1].split()[0]) / 1024
     return total
 
 

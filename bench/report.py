@@ -1,4 +1,4 @@
-"""How benchmarks report: a table for people, a JSON file for programs, the machine's name on both."""
+"""How benchmarks report: a table for people, a JSON file for programs, the machine on both."""
 
 from __future__ import annotations
 

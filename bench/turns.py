@@ -16,6 +16,7 @@ from bench.workload import MODEL_ANSWERS, PACK_ANSWERS, Question, recordings
 from edge_runtime.assistant import Assistant, TurnRequest
 from edge_runtime.config import load_settings
 from edge_runtime.rooms import Rooms
+from edge_runtime.tts import SpeechRouter
 from edge_runtime.turn import Done, Speech
 
 ROUNDS = 5
@@ -103,8 +104,9 @@ async def _voice_turns(assistant: Assistant, rooms: Rooms) -> None:
 
 def forget_speech(rooms: Rooms) -> None:
     """Empty the speech cache, so that every turn synthesises its reply."""
-    with rooms.engines.tts.use() as router:
-        router._cache.clear()
+    with rooms.engines.tts.use() as synthesizer:
+        assert isinstance(synthesizer, SpeechRouter)
+        synthesizer.forget()
 
 
 async def _to_first_audio(assistant: Assistant, audio: bytes) -> tuple[float, float]:

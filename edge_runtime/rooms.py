@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -87,13 +88,18 @@ class Rooms:
             raise StorageError("This command keeps no journal.")
         return self._journal
 
+    @property
+    def _derived(self) -> Path:
+        """What can be computed again from models and packs: classifiers, indexes."""
+        return self.settings.models_dir / "derived"
+
     @cached_property
     def embedder(self) -> PooledEmbedder:
         return PooledEmbedder(self.engines.encoder)
 
     @cached_property
     def understander(self) -> Understander:
-        return Understander(self.pack, self.embedder, self.settings.models_dir / "derived")
+        return Understander(self.pack, self.embedder, self._derived)
 
     @cached_property
     def dialogue(self) -> Dialogue:
@@ -106,9 +112,13 @@ class Rooms:
 
     @cached_property
     def knowledge(self) -> KnowledgeBase:
-        self._make_data_dir()
-        path = self.settings.data_dir / f"knowledge-{self.pack.name}.db"
+        path = self._derived / f"knowledge-{self._knowledge_key()}.db"
         return KnowledgeBase(path, self.embedder, fingerprint=self.embedder.fingerprint)
+
+    def _knowledge_key(self) -> str:
+        """Devices and shops that share a models folder share an index only of the same files."""
+        files = [str(self.pack.root), *map(str, shop_files(self.settings))]
+        return f"{self.pack.name}-{hashlib.sha256(repr(files).encode()).hexdigest()[:12]}"
 
     def _make_data_dir(self) -> None:
         try:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 _SENTENCE = re.compile(r".+?(?:[。！？!?；;]+[”\"’')）]*|\.(?=\s|$)|\n+|$)", re.DOTALL)
-_CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_]+")
+_UNSPACED = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+_CJK = re.compile(f"[{_UNSPACED}]")
+_WORD = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]+")
 
 MAX_CJK_CHARS = 180
 MAX_OTHER_CHARS = 420

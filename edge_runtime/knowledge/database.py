@@ -22,7 +22,7 @@ from edge_runtime.knowledge import lexical
 from edge_runtime.knowledge.base import Vectors
 from edge_runtime.turn import Passage
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 KeyKind = Literal["query", "passage"]
 

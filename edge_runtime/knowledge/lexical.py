@@ -11,9 +11,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_RUN = re.compile(
-    r"(?P<cjk>[\u3400-\u9fff\uf900-\ufaff\u3040-\u30ff\uac00-\ud7af\u0e00-\u0e7f]+)|(?P<word>[^\W_]+)"
-)
+_UNSPACED = r"\u3400-\u9fff\uf900-\ufaff\u3040-\u30ff\uac00-\ud7af\u0e00-\u0e7f"
+_RUN = re.compile(rf"(?P<cjk>[{_UNSPACED}]+)|(?P<word>[^\W_{_UNSPACED}]+)")
 
 _STOP_WORDS = """
 a an the is are was do does did can could i you my your me we it to of in on for and or

@@ -59,10 +59,14 @@ class SpeechRouter:
             self._cache.put(key, audio)
         return audio
 
+    def forget(self) -> None:
+        """Drop the remembered speech."""
+        self._cache.clear()
+
     def close(self) -> None:
         for engine in self._engines:
             engine.close()
-        self._cache.clear()
+        self.forget()
 
     def smoke(self) -> None:
         for engine in self._engines:

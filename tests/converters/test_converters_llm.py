@@ -32,7 +32,7 @@ def text(tmp_path: Path) -> Path:
 @pytest.mark.models
 def test_a_model_does_not_differ_from_itself(model_files: ModelFiles, text: Path) -> None:
     model = model_files(SMALL)["model.gguf"]
-    card = evaluate_llm(model, text, reference=model, bars={})
+    card = evaluate_llm(model, text, reference=model, bars={}, threads=1)
     assert card.subject == sha256_of(model)
     assert card.metrics["mean_kl"] < 1e-6
     assert card.metrics["top1_agreement"] == 1
@@ -49,7 +49,7 @@ def test_fewer_bits_differ_more_and_miss_a_bar(
     near = quantize(model, tmp_path / "near.gguf", "Q8_0").path
     far = quantize(model, tmp_path / "far.gguf", "Q4_0").path
     bars = ["--bar", "mean_kl=0.05"]
-    shared = ["--text", str(text), "--reference", str(model), "--json", *bars]
+    shared = ["--text", str(text), "--reference", str(model), "--json", "--threads", "1", *bars]
     card = tmp_path / "far.card.json"
     fine = CliRunner().invoke(app, ["evaluate", "llm", str(near), *shared])
     refused = CliRunner().invoke(app, ["evaluate", "llm", str(far), *shared, "--card", str(card)])
@@ -88,4 +88,4 @@ def test_models_of_different_vocabularies_are_not_compared(
     small = model_files(SMALL)["model.gguf"]
     other = model_files("qwen2.5-coder-0.5b-q4_k_m")["model.gguf"]
     with pytest.raises(ConversionError, match="different vocabularies"):
-        evaluate_llm(small, text, reference=other, bars={})
+        evaluate_llm(small, text, reference=other, bars={}, threads=1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -78,15 +77,13 @@ def test_warming_up_ahead_changes_nothing(files: Mapping[str, Path]) -> None:
 
 
 def test_fifty_contexts_make_room_for_each_other(files: Mapping[str, Path]) -> None:
-    model = LlamaModel(files, threads=2, context=768)
+    model = LlamaModel(files, threads=2, context=128, kept=4)
     try:
-        alone = say(model, OPENING, max_tokens=8)
-        filler = "Counter number {n} sells hats, gloves and scarves all year round. " * 8
+        alone = say(model, Prompt("Be brief.", "", "Say yes."), max_tokens=4)
         for n in range(50):
-            context = f"Facts:\n{filler.format(n=n)}"
-            answer = say(model, Prompt(SYSTEM, context, "What is sold?"), max_tokens=2)
-            assert isinstance(answer, str)
-        assert say(model, OPENING, max_tokens=8) == alone
+            context = f"Facts:\nCounter {n} sells hats, gloves and scarves all year round."
+            say(model, Prompt("Be brief.", context, "What is sold?"), max_tokens=1)
+        assert say(model, Prompt("Be brief.", "", "Say yes."), max_tokens=4) == alone
     finally:
         model.close()
 
@@ -121,11 +118,8 @@ def test_a_cancelled_turn_computes_nothing(model: LlamaModel) -> None:
 
 def test_the_time_limit_ends_the_answer_without_an_error(model: LlamaModel) -> None:
     assert say(model, STORY, max_tokens=200, timeout_s=0) == ""
-    whole = say(model, STORY, max_tokens=400, timeout_s=60)
-    started = time.monotonic()
-    cut = say(model, STORY, max_tokens=400, timeout_s=0.3)
-    assert whole.startswith(cut)
-    assert len(cut) < len(whole) or time.monotonic() - started < 1
+    pieces = model.stream(STORY, max_tokens=1800, timeout_s=0.2, cancelled=threading.Event())
+    assert sum(1 for _ in pieces) < 1800
 
 
 def test_the_token_limit_is_kept(model: LlamaModel) -> None:
@@ -138,7 +132,7 @@ def test_the_token_limit_is_kept(model: LlamaModel) -> None:
 def test_closing_the_stream_early_frees_the_model_for_the_next(model: LlamaModel) -> None:
     pieces = model.stream(STORY, max_tokens=200, timeout_s=60, cancelled=threading.Event())
     next(pieces)
-    pieces.close()  # type: ignore[attr-defined]
+    pieces.close()
     assert say(model, OPENING).strip()
 
 
@@ -171,7 +165,7 @@ def test_markup_in_the_question_does_not_open_a_new_role(model: LlamaModel) -> N
 
 def test_half_a_character_is_never_shown(model: LlamaModel) -> None:
     prompt = Prompt("Repeat what the user says.", "", "你好，欢迎光临 🎉🎉🎉 你好你好")
-    for limit in range(1, 12):
+    for limit in (1, 2, 3, 5, 7, 11):
         assert "\ufffd" not in say(model, prompt, max_tokens=limit)
 
 

@@ -15,7 +15,7 @@ from edge_runtime.turn import Evidence, Passage, PassageKind
 
 SENTENCE = st.text(alphabet="abcd 退货水壶é", min_size=1, max_size=60).filter(str.strip)
 ENGLISH = " ".join(f"Sentence number {n} speaks about subject{n} at some length." for n in range(30))
-CHINESE = "".join(f"第{n}句说的是编号{n}的事情，内容不长也不短。" for n in range(30))
+CHINESE = "店里的东西很多，慢慢看就好。" * 15 + "羽绒服请用30度水洗。" + "店里的东西很多，慢慢看就好。" * 15
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,8 @@ def test_short_texts_are_quoted_whole() -> None:
     ("text", "question", "wanted", "limit"),
     [
         (ENGLISH, "what about subject17?", "subject17", MAX_OTHER_CHARS),
-        (CHINESE, "编号17", "编号17", MAX_CJK_CHARS),
+        (CHINESE, "羽绒服怎么洗", "30度", MAX_CJK_CHARS),
+        (CHINESE, "是30吗", "30度", MAX_CJK_CHARS),
     ],
 )
 def test_of_a_long_text_the_part_that_answers_is_quoted(

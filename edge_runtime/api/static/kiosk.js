@@ -1,271 +1,230 @@
 // The kiosk: one WebSocket to the device, one conversation on screen.
 
-import { Loudspeaker, Microphone } from "./microphone.js";
+import { Camera } from "./camera.js";
+import { Loudspeaker } from "./loudspeaker.js";
+import { Microphone } from "./microphone.js";
 import { prepare, snapshot } from "./picture.js";
 import { STRINGS } from "./strings.js";
-import { addAssistant, addCustomer, button, clear, status } from "./view.js";
+import { TalkButton } from "./talkbutton.js";
+import { button, clear, notice, pictureAddress, Turn, watchOverflow } from "./view.js";
+import { Wire } from "./wire.js";
 
 const IDLE_MS = 120_000; // the next customer must not find the former one's conversation
-const MIN_SPEECH_MS = 300;
+const WARNING_MS = 20_000;
+const HINT_MS = 3500;
+const RIGHT_TO_LEFT = new Set(["ar", "fa", "he", "ur"]);
+const PROBLEMS = { TextError: "tooLong", AudioError: "badSound", ImageError: "badPicture", EngineTimeoutError: "slow" };
 const $ = (id) => document.getElementById(id);
 
-const speaker = new Loudspeaker();
-let info = { languages: ["zh", "en", "es"], quick: {}, shop: {}, tagline: {} };
-let language = "zh";
-let session = newSession();
-let socket = null;
-let reply = null;
-let question = null;
+let info, wire, language;
 let idle = 0;
-
-function newSession() {
-  return `kiosk-${crypto.randomUUID()}`;
-}
+let fixed = false; // whether the customer has chosen a language; otherwise it is told from the words
+let session = freshId();
+let turn = null; // the one being answered
+let turnId = "";
+let recordingEnds = 0;
 
 const say = (key) => (STRINGS[language] ?? STRINGS.en)[key];
+const localized = (texts) => texts[language] ?? texts.en ?? texts[info.default_language];
+const speaker = new Loudspeaker(showBusy);
 
-// ---- the wire ----
-
-function connect() {
-  socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/api/talk`);
-  socket.onopen = () => status("");
-  socket.onmessage = ({ data }) => receive(JSON.parse(data));
-  socket.onclose = () => {
-    reply?.fail(say("problem"));
-    reply = null;
-    status(say("gone"));
-    setTimeout(connect, 1500);
-  };
+// Not crypto.randomUUID: that one is missing where the page is not served from localhost.
+function freshId() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
 }
 
-function send(message) {
-  if (socket?.readyState !== WebSocket.OPEN) return status(say("gone"));
-  socket.send(message instanceof ArrayBuffer ? message : JSON.stringify(message));
-}
+// ---- events of the turn ----
 
-const RECEIVE = {
-  heard: () => status(say("heard")),
+const EVENTS = {
   transcript(event) {
-    status("");
-    if (question) {
-      question.textContent = event.text;
-      question.hidden = !event.text;
-    }
+    notice("");
+    turn.heard(event.text);
   },
-  text: (event) => reply?.write(event.text),
-  card: (event) => reply?.card(event),
+  text: (event) => turn.write(event.text),
+  card: (event) => turn.card(event),
   speech: (event) => speaker.say(event.wav),
   done(event) {
-    status("");
-    reply?.replace(event.reply);
-    reply?.sources(say("sources"), event.sources);
-    reply = null;
-    touch();
+    notice("");
+    turn.done(event.reply);
+    showSources(turn, event);
+    finish();
   },
   error(event) {
-    status("");
-    if (reply) reply.fail(event.message || say("problem"));
-    else status(event.message);
-    reply = null;
-    touch();
+    notice("");
+    const known = PROBLEMS[event.error];
+    turn.fail(say(known ?? "problem"), known ? "" : `${event.message} ${event.hint}`.trim());
+    finish();
   },
 };
 
+// What was on its way for an older question is neither shown nor spoken.
 function receive(event) {
-  RECEIVE[event.type]?.(event);
+  if (event.turn !== turnId) return;
+  if (turn) EVENTS[event.type]?.(event);
+  else if (event.type === "error") {
+    talkButton.drop();
+    notice(say(PROBLEMS[event.error] ?? "problem"), HINT_MS);
+  }
+  stay();
+}
+
+function finish() {
+  turn = null;
+  showBusy();
+}
+
+async function showSources(shown, event) {
+  const found = await Promise.all(event.sources.map((id) => passage(id, event.language)));
+  shown.sources(found.filter(Boolean));
+}
+
+// Orders, tickets and receipts are sources too, but no passages: they are on their cards.
+async function passage(id, code) {
+  const answer = await fetch(`/api/sources/${encodeURIComponent(id)}?language=${encodeURIComponent(code)}`).catch(() => null);
+  if (!answer?.ok) return null;
+  const found = await answer.json();
+  return { ...found, images: found.images.map(pictureAddress) };
 }
 
 // ---- asking ----
 
-function begin(text, preview) {
-  stopReply();
-  question = addCustomer(text, preview);
-  reply = addAssistant(askText);
-  touch();
+// Stop what is being said and written, at once.
+function stopAnswer() {
+  speaker.hush();
+  turnId = "";
+  if (!turn) return;
+  wire.send({ type: "cancel" });
+  turn.interrupt();
+  finish();
 }
 
-function askText(text) {
-  const trimmed = text.trim();
-  if (!trimmed) return;
-  begin(trimmed);
-  send({ type: "ask", text: trimmed, language: chosen(), session, speak: !speaker.muted });
+function interrupt() {
+  talkButton.drop();
+  stopAnswer();
+}
+
+// What every question carries.
+function envelope() {
+  turnId = freshId();
+  return { turn: turnId, session, language: fixed ? language : "", speak: !speaker.muted };
+}
+
+function begin(text, preview) {
+  notice("");
+  turn = new Turn({ ask, say }, text, preview);
+  showBusy();
+  stay();
+}
+
+function ask(text) {
+  const words = text.trim();
+  if (!words) return;
+  interrupt();
+  begin(words);
+  deliver({ type: "ask", text: words, ...envelope() });
 }
 
 async function askPicture(make) {
+  let shot;
   try {
-    const { base64, preview } = await make();
-    const text = $("text").value.trim();
-    $("text").value = "";
-    begin(text, preview);
-    send({ type: "ask", text, image: base64, language: chosen(), session, speak: !speaker.muted });
+    shot = await make();
   } catch {
-    status(say("badPicture"));
-    setTimeout(() => status(""), 3000);
+    return notice(say("badPicture"), HINT_MS);
   }
+  const text = takeText();
+  interrupt();
+  begin(text, shot.preview);
+  deliver({ type: "ask", text, image: shot.base64, ...envelope() });
 }
 
-// The page's language is what buttons say; what the customer types or says may be another one.
-function chosen() {
-  return $("language").dataset.fixed ? language : "";
+function deliver(message) {
+  if (wire.send(message)) return;
+  turn.fail(say("gone"));
+  finish();
 }
 
-function stopReply() {
-  speaker.hush();
-  if (reply) {
-    send({ type: "cancel" });
-    reply.remove();
-    reply = null;
-  }
+function takeText() {
+  const text = $("text").value.trim();
+  $("text").value = "";
+  showBusy();
+  return text;
+}
+
+function showBusy() {
+  const halting = Boolean(turn || speaker.speaking) && !$("text").value.trim();
+  document.body.classList.toggle("halting", halting);
+  $("send").setAttribute("aria-label", say(halting ? "stop" : "send"));
 }
 
 // ---- the microphone ----
 
 const microphone = new Microphone((frame, loud) => {
   $("mic").style.setProperty("--loud", loud.toFixed(2));
-  if (socket?.readyState === WebSocket.OPEN) socket.send(frame);
+  wire.send(frame);
 });
-let pressedAt = 0;
 
-async function press(event) {
-  event.preventDefault();
-  if (pressedAt) return;
-  pressedAt = performance.now();
-  stopReply();
+const talkButton = new TalkButton($("mic"), {
+  onPress: listen,
+  onRelease() {
+    stopListening();
+    begin("");
+    notice(say("heard"));
+    deliver({ type: "listened" });
+  },
+  onTap() {
+    cancelListening();
+    notice(say("tooShort"), HINT_MS);
+  },
+  onCancel: cancelListening,
+});
+
+async function listen() {
+  stopAnswer();
   $("mic").classList.add("on");
   $("mic-label").textContent = say("release");
-  send({ type: "listen", language: chosen() || language, session, speak: !speaker.muted });
+  notice(say("opening"));
+  wire.send({ type: "listen", ...envelope() });
+  recordingEnds = setTimeout(() => talkButton.up(), (info.limits.audio_s - 1) * 1000);
+  stay();
   try {
-    await microphone.start();
+    if (await microphone.open()) notice(say("listening"));
   } catch {
-    letGo();
-    send({ type: "cancel" });
-    status(say("noMicrophone"));
-    setTimeout(() => status(""), 4000);
+    talkButton.drop();
+    notice(say("noMicrophone"), HINT_MS);
   }
 }
 
-async function release() {
-  if (!pressedAt) return;
-  const held = performance.now() - pressedAt;
-  letGo();
-  await microphone.stop();
-  if (held < MIN_SPEECH_MS) {
-    send({ type: "cancel" });
-    status(say("tooShort"));
-    setTimeout(() => status(""), 2500);
-    return;
-  }
-  question = addCustomer("");
-  reply = addAssistant(askText);
-  status(say("heard"));
-  send({ type: "listened" });
-  touch();
-}
-
-function letGo() {
-  pressedAt = 0;
+function stopListening() {
+  clearTimeout(recordingEnds);
+  microphone.close();
   $("mic").classList.remove("on");
   $("mic").style.setProperty("--loud", "0");
   $("mic-label").textContent = say("hold");
 }
 
-// ---- the camera ----
-
-let viewing = null;
-
-async function openCamera() {
-  try {
-    viewing = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
-  } catch {
-    return $("file").click();
-  }
-  $("viewfinder").srcObject = viewing;
-  await $("viewfinder").play();
-  $("camera").showModal();
+function cancelListening() {
+  stopListening();
+  wire.send({ type: "cancel" });
+  notice("");
 }
 
-function closeCamera() {
-  viewing?.getTracks().forEach((track) => track.stop());
-  viewing = null;
-  $("camera").close();
-}
+// ---- pictures ----
 
-// ---- the page ----
+const camera = new Camera({
+  onShot: (video) => askPicture(async () => snapshot(video)),
+  onChoose: () => $("file").click(),
+});
 
-function setLanguage(code, fixed) {
-  language = code;
-  document.documentElement.lang = code;
-  document.documentElement.dir = code === "ar" ? "rtl" : "ltr";
-  $("language").value = code;
-  if (fixed) $("language").dataset.fixed = "1";
-  $("shop").textContent = info.shop[code] ?? info.shop.en ?? "";
-  $("tagline").textContent = info.tagline[code] ?? info.tagline.en ?? "";
-  document.title = $("shop").textContent;
-  const labels = {
-    hello: "hello", hint: "hint", "mic-label": "hold", "again-label": "again", "language-label": "language",
-    "drop-label": "drop", shoot: "shoot", choose: "choose", "close-camera": "close",
-  };
-  for (const [id, key] of Object.entries(labels)) $(id).textContent = say(key);
-  for (const [id, key] of Object.entries({ picture: "picture", send: "send", again: "again", mute: "mute" })) {
-    $(id).setAttribute("aria-label", say(key));
-  }
-  $("text").placeholder = say("placeholder");
-  const quick = info.quick[code] ?? info.quick.en ?? [];
-  $("quick").replaceChildren(...quick.map((text) => button(text, () => askText(text))));
-}
-
-function startOver() {
-  stopReply();
-  session = newSession();
-  delete $("language").dataset.fixed;
-  clear();
-  status("");
-}
-
-function touch() {
-  clearTimeout(idle);
-  idle = setTimeout(startOver, IDLE_MS);
-}
-
-function wire() {
-  $("form").addEventListener("submit", (event) => {
-    event.preventDefault();
-    askText($("text").value);
-    $("text").value = "";
-  });
-  $("again").addEventListener("click", startOver);
-  $("language").addEventListener("change", () => setLanguage($("language").value, true));
-  $("mute").addEventListener("click", () => {
-    speaker.muted = !speaker.muted;
-    $("mute").setAttribute("aria-pressed", String(speaker.muted));
-    if (speaker.muted) speaker.hush();
-  });
-  $("mic").addEventListener("pointerdown", press);
-  addEventListener("pointerup", release);
-  addEventListener("pointercancel", release);
-  $("mic").addEventListener("keydown", (event) => event.key === " " && !event.repeat && press(event));
-  $("mic").addEventListener("keyup", (event) => event.key === " " && release());
-  $("mic").addEventListener("contextmenu", (event) => event.preventDefault());
-
-  $("picture").addEventListener("click", openCamera);
-  $("shoot").addEventListener("click", () => {
-    askPicture(async () => snapshot($("viewfinder")));
-    closeCamera();
-  });
-  $("choose").addEventListener("click", () => {
-    closeCamera();
-    $("file").click();
-  });
-  $("close-camera").addEventListener("click", closeCamera);
+function wirePictures() {
+  $("picture").addEventListener("click", () => camera.open());
   $("file").addEventListener("change", () => {
     const [file] = $("file").files;
-    $("file").value = "";
     if (file) askPicture(() => prepare(file));
+    $("file").value = "";
   });
-
   addEventListener("dragover", (event) => {
     event.preventDefault();
-    $("drop").hidden = false;
+    $("drop").hidden = !event.dataTransfer.types.includes("Files");
   });
   addEventListener("dragleave", (event) => event.relatedTarget ?? ($("drop").hidden = true));
   addEventListener("drop", (event) => {
@@ -280,13 +239,116 @@ function wire() {
   });
 }
 
-async function open() {
-  wire();
-  info = await (await fetch("/api/info")).json();
-  const codes = [...info.languages, ...Object.keys(STRINGS).filter((c) => !info.languages.includes(c))];
-  $("language").replaceChildren(...codes.map((code) => new Option(STRINGS[code]?.name ?? code, code)));
+// ---- the page ----
+
+const TEXTS = {
+  hello: "hello", hint: "hint", "mic-label": "hold", "again-label": "again", "language-label": "language",
+  "drop-label": "drop", shoot: "shoot", choose: "choose", "close-camera": "close",
+};
+const LABELS = { picture: "picture", again: "again", mute: "mute", more: "more", text: "placeholder" };
+
+function setLanguage(code, chosen) {
+  language = code;
+  fixed = chosen;
+  document.documentElement.lang = code;
+  document.documentElement.dir = RIGHT_TO_LEFT.has(code) ? "rtl" : "ltr";
+  $("language").value = code;
+  $("shop").textContent = localized(info.shop) ?? "";
+  $("tagline").textContent = localized(info.tagline) ?? "";
+  document.title = $("shop").textContent;
+  for (const [id, key] of Object.entries(TEXTS)) $(id).textContent = say(key);
+  for (const [id, key] of Object.entries(LABELS)) $(id).setAttribute("aria-label", say(key));
+  $("text").placeholder = say("placeholder");
+  $("quick").replaceChildren(...(localized(info.quick) ?? []).map((text) => button(text, () => ask(text))));
+  for (const node of $("tongues").children) node.setAttribute("aria-pressed", String(node.lang === code));
+  showBusy();
+}
+
+function listLanguages() {
+  const others = Object.keys(STRINGS).filter((code) => !info.languages.includes(code));
+  const named = (code) => STRINGS[code]?.name ?? code;
+  $("language").replaceChildren(...[...info.languages, ...others].map((code) => new Option(named(code), code)));
+  $("tongues").replaceChildren(
+    ...info.languages.map((code) => {
+      const node = button(named(code), () => setLanguage(code, true));
+      node.lang = code;
+      return node;
+    }),
+  );
+}
+
+// Nothing of this conversation stays, neither on screen nor for the next question.
+function startOver() {
+  interrupt();
+  session = freshId();
+  takeText();
+  clear();
+}
+
+function leave() {
+  startOver();
+  camera.close();
   setLanguage(info.default_language, false);
-  connect();
+}
+
+// Somebody is there: the conversation stays.
+function stay() {
+  clearTimeout(idle);
+  idle = setTimeout(() => {
+    if (speaker.speaking) return stay();
+    if (document.body.classList.contains("talking")) notice(say("leaving"), WARNING_MS);
+    idle = setTimeout(leave, WARNING_MS);
+  }, IDLE_MS - WARNING_MS);
+}
+
+function wirePage() {
+  $("form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (document.body.classList.contains("halting")) stopAnswer();
+    else ask(takeText());
+  });
+  $("text").addEventListener("input", showBusy);
+  $("again").addEventListener("click", startOver);
+  $("language").addEventListener("change", () => setLanguage($("language").value, true));
+  $("mute").addEventListener("click", () => {
+    speaker.muted = !speaker.muted;
+    $("mute").setAttribute("aria-pressed", String(speaker.muted));
+    if (speaker.muted) speaker.hush();
+  });
+  for (const kind of ["pointerdown", "keydown", "wheel"]) addEventListener(kind, somebodyThere, { passive: true });
+  $("close-reader").addEventListener("click", () => $("reader").close());
+  wirePictures();
+  watchOverflow();
+}
+
+function somebodyThere() {
+  if ($("status").textContent === say("leaving")) notice("");
+  stay();
+}
+
+async function readInfo() {
+  for (;;) {
+    const answer = await fetch("/api/info").catch(() => null);
+    if (answer?.ok) return answer.json();
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+  }
+}
+
+async function open() {
+  info = await readInfo();
+  $("text").maxLength = info.limits.text_chars;
+  listLanguages();
+  setLanguage(info.default_language, false);
+  wire = new Wire({
+    onEvent: receive,
+    onOpen: () => notice(""),
+    onLost() {
+      talkButton.drop();
+      if (turn) EVENTS.error({ error: "", message: "", hint: "" });
+      notice(say("gone"));
+    },
+  });
+  wirePage();
   document.body.dataset.ready = "1";
 }
 

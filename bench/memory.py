@@ -36,7 +36,7 @@ def main() -> None:
                 "idle MB": measured["idle_mb"],
                 "peak MB": measured["peak_mb"],
                 "bound MB": BOUND_MB[profile],
-                **{f"after {k} MB": v for k, v in measured["after"].items()},
+                **{f"{k}: peak / after": v for k, v in measured["after"].items()},
             }
         )
     report("memory", "Memory and start-up", rows)
@@ -60,11 +60,19 @@ class PeakMeter(threading.Thread):
     def __init__(self) -> None:
         super().__init__(daemon=True)
         self.peak_mb = 0.0
+        self._lap_mb = 0.0
         self._over = threading.Event()
 
     def run(self) -> None:
         while not self._over.wait(_SAMPLE_S):
-            self.peak_mb = max(self.peak_mb, tree_mb(os.getpid()))
+            now = tree_mb(os.getpid())
+            self.peak_mb = max(self.peak_mb, now)
+            self._lap_mb = max(self._lap_mb, now)
+
+    def lap(self) -> float:
+        """The peak since the last lap."""
+        lap, self._lap_mb = self._lap_mb, 0.0
+        return lap
 
     def stop(self) -> float:
         self._over.set()
@@ -73,20 +81,32 @@ class PeakMeter(threading.Thread):
 
 
 def tree_mb(pid: int) -> float:
-    """Resident MiB of ``pid`` and everything it started, pages that they share counted once (PSS):
-    a child that has not yet called ``exec`` shares all of its parent's."""
+    """Resident MiB of ``pid`` and every program it started.
+
+    A child that has not yet called ``exec`` still shows its parent's memory, and its command
+    line: it is not counted.
+    """
+    own = _command_line(pid)
     total = 0.0
     waiting = [pid]
     while waiting:
         current = waiting.pop()
         try:
-            rollup = Path(f"/proc/{current}/smaps_rollup").read_text()
+            pages = int(Path(f"/proc/{current}/statm").read_text().split()[1])
             for task in Path(f"/proc/{current}/task").iterdir():
                 waiting += map(int, (task / "children").read_text().split())
         except OSError:
             continue
-        total += int(rollup.split("Pss:", 1)[1].split()[0]) / 1024
+        if current == pid or _command_line(current) != own:
+            total += pages * os.sysconf("SC_PAGE_SIZE") / 2**20
     return total
+
+
+def _command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 async def _visit(profile: str) -> dict[str, object]:
@@ -95,7 +115,7 @@ async def _visit(profile: str) -> dict[str, object]:
     from edge_runtime.assistant import Assistant, TurnRequest
     from edge_runtime.config import load_settings
 
-    after: dict[str, int] = {}
+    after: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as scratch:
         meter = PeakMeter()
         meter.start()
@@ -114,7 +134,7 @@ async def _visit(profile: str) -> dict[str, object]:
         for name, request in requests.items():
             async for _ in assistant.turn(request):
                 pass
-            after[name] = round(tree_mb(os.getpid()))
+            after[name] = f"{meter.lap():.0f} / {tree_mb(os.getpid()):.0f}"
         peak = meter.stop()
         assistant.close()
     return {

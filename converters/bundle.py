@@ -20,10 +20,11 @@ from converters.formats import file_format, refuse_pickle
 from converters.gguf import read_header
 from converters.progress import Report, silent
 from edge_runtime import __version__
-from edge_runtime.bundles.blobs import BlobStore, require_space, sha256_of, write_atomic
+from edge_runtime.bundles.blobs import BlobStore, require_space, sha256_of
 from edge_runtime.bundles.card import QualityCard
 from edge_runtime.bundles.manifest import BundleManifest, Component
 from edge_runtime.errors import ModelCorruptError, StorageError
+from edge_runtime.files import write_atomic
 from edge_runtime.packs import load_pack, pack_digest
 from edge_runtime.packs.files import PackFolder
 from edge_runtime.packs.problems import Problems

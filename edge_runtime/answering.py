@@ -10,10 +10,11 @@ from edge_runtime.generation import Prompt, plan_answer
 from edge_runtime.packs import Pack
 from edge_runtime.turn import Card, Decision, Evidence, Passage
 
-ASKED_JUST_SO = 0.8
+SAME_QUESTION = 0.92
 """Retrieval score from which a rule for particular goods applies though the goods were not
 recognised: the shop wrote down this very question."""
-NEVER = 2.0
+ASKED_JUST_SO = 0.8
+"""Retrieval score from which a special case replaces the general rule when it scores higher."""
 SURE_ENOUGH = 0.5
 """Retrieval score from which a passage may answer a question that no intent claimed."""
 RELATED = 0.25
@@ -67,15 +68,8 @@ def find_evidence(
     rule = _rule(pack, decision, lookup)
     if rule is None:
         return Evidence(tuple(p for p in found if p.score >= RELATED)[:KEPT])
-    floor = next((p.score for p in found if p.id == rule.id), 0.0) + CLEARLY_BETTER
-    goods = frozenset(r.passage for r in pack.policies if r.topic == decision.topic)
-    certain = NEVER if decision.slots.get("category") else ASKED_JUST_SO
-    special = tuple(
-        p
-        for p in found
-        if p.id != rule.id and p.score >= (max(floor, certain) if p.id in goods else floor)
-    )
-    return Evidence((*special, rule))
+    special = tuple(p for p in found if _overrules(p, rule, found, pack, decision))
+    return Evidence((*special, rule)[:KEPT])
 
 
 def answer_from_evidence(
@@ -101,6 +95,26 @@ def answer_from_evidence(
         evidence=tuple(f"{p.title}\n{p.text}" for p in draft.passages) if draft.prompt else None,
         confidence=min(1.0, best.score) if by_knowledge else None,
     )
+
+
+def _overrules(
+    passage: Passage,
+    rule: Passage,
+    found: tuple[Passage, ...],
+    pack: Pack,
+    decision: Decision,
+) -> bool:
+    """Whether a special case answers better than the pack's rule for the goods in question."""
+    if passage.id == rule.id:
+        return False
+    goods_known = bool(decision.slots.get("category"))
+    by_goods = {r.passage for r in pack.policies if r.topic == decision.topic and r.category}
+    if passage.id in by_goods:
+        return not goods_known and passage.score >= SAME_QUESTION
+    rule_score = next((p.score for p in found if p.id == rule.id), 0.0)
+    if not goods_known and passage.score >= ASKED_JUST_SO:
+        return passage.score > rule_score
+    return passage.score >= rule_score + CLEARLY_BETTER
 
 
 def _looked_up(pack: Pack, found: tuple[Passage, ...], decision: Decision) -> tuple[Passage, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,6 +32,7 @@ from edge_runtime.turn import (
     Card,
     Decision,
     Event,
+    Passage,
     PictureText,
     TextDelta,
     Transcript,
@@ -67,7 +68,7 @@ class Assistant:
         self._executor.shutdown(wait=True, cancel_futures=True)
         self._rooms.close()
 
-    async def turn(self, request: TurnRequest) -> AsyncIterator[Event]:
+    async def turn(self, request: TurnRequest) -> AsyncGenerator[Event]:
         """Answer one utterance as a stream of events that ends with ``Done``.
 
         Closing the iterator early cancels every stage: nothing late is ever shown or spoken, and
@@ -163,12 +164,13 @@ class Assistant:
         for card in answer.cards:
             self._show(run, card)
         guard = self._rooms.open_guard(run, answer)
+        whole = True
         if answer.prompt is None:
             self._say(run, guard, answer.text)
         else:
-            await self._say_generated(run, guard, answer.prompt)
+            whole = await self._say_generated(run, guard, answer.prompt)
         self._say_rest(run, guard)
-        if guard.stopped or not run.reply.strip():
+        if guard.stopped or not whole or not run.reply.strip():
             self._say_instead(run, answer)
         run.sources = answer.sources
         self._rooms.replied(run)
@@ -191,17 +193,20 @@ class Assistant:
         run.confidence = answer.confidence
         return answer
 
-    async def _say_generated(self, run: Run, guard: GuardStream, prompt: Prompt) -> None:
+    async def _say_generated(self, run: Run, guard: GuardStream, prompt: Prompt) -> bool:
+        """False when the model broke off, perhaps in the middle of a sentence."""
         with run.timed("generation"):
             try:
                 async with contextlib.aclosing(self._generated(run, prompt)) as pieces:
                     async for piece in pieces:
                         self._say(run, guard, piece)
                         if guard.stopped:
-                            return
+                            break
             except (ModelError, EngineError) as error:
                 self._rooms.note(f"The passage is quoted instead: {error}")
                 guard.stop()
+                return False
+        return True
 
     async def _finish(self, run: Run) -> None:
         await self._thread(run, "journal", run.journal_done)
@@ -296,6 +301,10 @@ class Assistant:
     def picture(self, name: str) -> Path | None:
         """The file of a pack picture, or ``None``; never anything outside the pack's pictures."""
         return self._rooms.picture(name)
+
+    def passage(self, passage_id: str, language: str) -> Passage | None:
+        """A passage that an answer names as its source."""
+        return self._rooms.passage(passage_id, language)
 
     def engines_loaded(self) -> dict[str, bool]:
         return self._rooms.engines_loaded()

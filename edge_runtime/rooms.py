@@ -149,6 +149,7 @@ class Rooms:
         with self._opening:
             _ = self.guard, self.dialogue
             if not self._prepared:
+                self.engines.derive()
                 self.understander.prepare(progress)
                 files = [*self.pack.knowledge_files, *shop_files(self.settings)]
                 self.knowledge.sync(
@@ -351,6 +352,10 @@ class Rooms:
 
     def find(self, query: str, language: str) -> tuple[Passage, ...]:
         return self.knowledge.search(query, language=language, limit=8)
+
+    def passage(self, passage_id: str, language: str) -> Passage | None:
+        """The passage with this id, in ``language`` where there is one."""
+        return self.knowledge.passage(passage_id, language)
 
     def passages(self) -> tuple[Passage, ...]:
         return self.knowledge.passages()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING
 from edge_runtime.bundles import Catalogue, ModelStore
 from edge_runtime.config import Profile, Settings
 from edge_runtime.engines import E, EnginePool, EngineSlot
+from edge_runtime.errors import ModelMissingError
 from edge_runtime.packs import Pack
 
 if TYPE_CHECKING:
@@ -20,9 +23,8 @@ if TYPE_CHECKING:
     from edge_runtime.ocr import TextReader
     from edge_runtime.tts import Synthesizer
 
-COST_MB = {"encoder": 120, "asr": 350, "ocr": 420, "tts": 500, "llm": 600}
-"""What a stage's engine adds at its worst moment, MiB (recognition: while it is being loaded);
-measured by bench/memory.py."""
+COST_MB = {"encoder": 120, "asr": 210, "ocr": 420, "tts": 500, "llm": 600}
+"""What a stage's engine adds at its worst moment, MiB; measured by bench/memory.py."""
 LITE_COST_MB = {"ocr": 20, "tts": 10}
 """Engines that run as programs of their own cost this process next to nothing."""
 
@@ -51,6 +53,11 @@ class Engines:
     def has_llm(self) -> bool:
         return bool(self.profile.llm)
 
+    def derive(self) -> None:
+        """Make ahead of time what engines make of their models at the first load."""
+        with contextlib.suppress(ModelMissingError):
+            self._small(self.store.files(self.profile.asr))
+
     def close(self) -> None:
         self.pool.close()
 
@@ -74,10 +81,26 @@ class Engines:
         languages = tuple(dict.fromkeys((*self._pack.languages, *WHISPER_LANGUAGES)))
         return load_recognizer(
             self.profile.asr,
-            self.store.files(self.profile.asr),
+            self._small(self.store.files(self.profile.asr)),
             threads=self._settings.threads,
             languages=languages,
         )
+
+    def _small(self, files: Mapping[str, Path]) -> Mapping[str, Path]:
+        """The same speech model with 8-bit weights, made once; the others stay as they are."""
+        from edge_runtime.asr.shrink import shrunk
+
+        model = files.get("model.bin")
+        if model is None:
+            return files
+        with model.open("rb") as content:
+            digest = hashlib.file_digest(content, "sha256").hexdigest()[:16]
+        folder = self._settings.models_dir / "derived" / f"{self.profile.asr}-int8-{digest}"
+        small = shrunk(model, folder / "model.bin")
+        for name, path in files.items():
+            if name != "model.bin" and not (folder / name).exists():
+                (folder / name).symlink_to(path.resolve())
+        return {name: folder / name if name != "model.bin" else small for name in files}
 
     def _reader(self) -> TextReader:
         from edge_runtime.ocr import create_reader

@@ -136,7 +136,7 @@ def train_nlu(
             raise typer.Exit(BarsMissedError.exit_code)
 
 
-def bundle(  # noqa: PLR0913, PLR0917 (one parameter for each option)
+def bundle(
     name: Annotated[str, typer.Option("--name", help="Name of the bundle.")],
     version: Annotated[str, typer.Option("--version", help="Its version, such as 1.2.0.")],
     card: Annotated[

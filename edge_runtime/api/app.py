@@ -7,9 +7,9 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import FastAPI, Request, Response, WebSocket
+from fastapi import FastAPI, Query, Request, Response, WebSocket
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from fastapi.staticfiles import StaticFiles
@@ -22,12 +22,14 @@ from edge_runtime.api.security import SecurityHeaders, same_origin
 from edge_runtime.api.talk import Conversation
 from edge_runtime.assistant import Assistant, TurnRequest
 from edge_runtime.errors import EdgeRuntimeError, InputError
-from edge_runtime.wire import error_json, to_json
+from edge_runtime.turn import Passage
+from edge_runtime.wire import error_json
 
 STATIC = Path(str(files("edge_runtime.api"))) / "static"
 
 _MAX_NAME = 200
 """Longer names of pictures and sources are nobody's."""
+_MAX_SOURCES = 16
 
 
 def create_app(
@@ -67,16 +69,16 @@ def create_app(
     @app.get("/api/pictures/{name:path}")
     async def picture(name: str) -> Response:
         path = assistant.picture(name) if _plain(name) else None
-        return FileResponse(path) if path else _missing("picture")
+        return FileResponse(path) if path else JSONResponse({"detail": "no such picture"}, 404)
 
-    @app.get("/api/sources/{name:path}")
-    async def source(name: str, language: str = "") -> Response:
-        known = _plain(name) and _plain(language)
-        passage = await run_in_threadpool(assistant.passage, name, language) if known else None
-        if passage is None:
-            return _missing("source")
-        shown = {"id": passage.id, "title": passage.title, "text": passage.text}
-        return JSONResponse({**shown, "images": to_json(passage.images)})
+    @app.get("/api/sources")
+    async def sources(
+        ids: Annotated[list[str], Query(alias="id", max_length=_MAX_SOURCES)], language: str = ""
+    ) -> list[dict[str, Any]]:
+        """Those of the ids that are passages; orders, tickets and receipts are none."""
+        wanted = [name for name in ids if _plain(name)] if _plain(language) else []
+        found = [await run_in_threadpool(assistant.passage, name, language) for name in wanted]
+        return [_source(passage) for passage in found if passage]
 
     @app.post("/api/ask")
     async def ask(request: Request) -> Response:
@@ -101,8 +103,9 @@ def _plain(name: str) -> bool:
     return len(name) <= _MAX_NAME and name.isprintable()
 
 
-def _missing(what: str) -> JSONResponse:
-    return JSONResponse({"detail": f"no such {what}"}, 404)
+def _source(passage: Passage) -> dict[str, Any]:
+    shown = {"id": passage.id, "title": passage.title, "text": passage.text}
+    return {**shown, "images": list(passage.images)}
 
 
 async def _lines(assistant: Assistant, wanted: TurnRequest) -> AsyncGenerator[str]:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edge_runtime.errors import EdgeRuntimeError, ModelCorruptError, ModelMissingError, StorageError
+from edge_runtime.files import sync_folder
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 _SPARE_BYTES = 16 * 2**20
@@ -73,31 +74,6 @@ def check_file(path: Path, size: int, sha256: str, *, label: str, hint: str = ""
         raise ModelCorruptError(
             f"{label} is damaged: expected sha256 {sha256}, found {found}.", hint=hint
         )
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames and links in ``folder`` survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Replace a small file in one step: readers see the old content or the new, never half."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
 
 
 def require_space(folder: Path, needed: int) -> None:

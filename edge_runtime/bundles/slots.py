@@ -16,10 +16,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from edge_runtime.bundles.blobs import BlobStore, check_file, storage_errors, write_atomic
+from edge_runtime.bundles.blobs import BlobStore, check_file, storage_errors
 from edge_runtime.bundles.documents import Strict, canonical_json, read_document
 from edge_runtime.bundles.manifest import BundleManifest
 from edge_runtime.errors import ModelMissingError
+from edge_runtime.files import write_atomic
 
 SlotName = Literal["a", "b"]
 MAX_FAILED_STARTS = 3

@@ -20,16 +20,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from edge_runtime.bundles.blobs import (
-    SHA256,
-    BlobStore,
-    check_file,
-    storage_errors,
-    sync_folder,
-    write_atomic,
-)
+from edge_runtime.bundles.blobs import SHA256, BlobStore, check_file, storage_errors
 from edge_runtime.bundles.catalogue import Catalogue, ModelEntry, ModelFile, safe_name
 from edge_runtime.errors import ModelCorruptError, ModelError, ModelMissingError
+from edge_runtime.files import sync_folder, write_atomic
 
 _MAX_MANIFEST_BYTES = 4 * 2**20
 

@@ -79,9 +79,11 @@ def chat(
 
     printf '我的订单什么时候到?\\nR20261118001\\n' | edge-runtime chat --json
     """
-    with reported(as_json=json):
-        with opened_assistant(load_settings(profile=profile, pack=pack)) as assistant:
-            asyncio.run(_chat(assistant, session or uuid.uuid4().hex, user, lang, as_json=json))
+    with (
+        reported(as_json=json),
+        opened_assistant(load_settings(profile=profile, pack=pack)) as assistant,
+    ):
+        asyncio.run(_chat(assistant, session or uuid.uuid4().hex, user, lang, as_json=json))
 
 
 async def _chat(

@@ -123,9 +123,7 @@ def test_the_time_limit_ends_the_answer_without_an_error(model: LlamaModel) -> N
 
 
 def test_the_token_limit_is_kept(model: LlamaModel) -> None:
-    pieces = list(
-        model.stream(STORY, max_tokens=5, timeout_s=60, cancelled=threading.Event())
-    )
+    pieces = list(model.stream(STORY, max_tokens=5, timeout_s=60, cancelled=threading.Event()))
     assert 1 <= len(pieces) <= 6
 
 

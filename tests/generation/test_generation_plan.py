@@ -14,8 +14,14 @@ from edge_runtime.packs import Pack, load_pack
 from edge_runtime.turn import Evidence, Passage, PassageKind
 
 SENTENCE = st.text(alphabet="abcd 退货水壶é", min_size=1, max_size=60).filter(str.strip)
-ENGLISH = " ".join(f"Sentence number {n} speaks about subject{n} at some length." for n in range(30))
-CHINESE = "店里的东西很多，慢慢看就好。" * 15 + "羽绒服请用30度水洗。" + "店里的东西很多，慢慢看就好。" * 15
+ENGLISH = " ".join(
+    f"Sentence number {n} speaks about subject{n} at some length." for n in range(30)
+)
+CHINESE = (
+    "店里的东西很多，慢慢看就好。" * 15
+    + "羽绒服请用30度水洗。"
+    + "店里的东西很多，慢慢看就好。" * 15
+)
 
 
 @pytest.fixture(scope="module")

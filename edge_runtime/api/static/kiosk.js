@@ -6,7 +6,7 @@ import { Microphone } from "./microphone.js";
 import { prepare, snapshot } from "./picture.js";
 import { STRINGS } from "./strings.js";
 import { TalkButton } from "./talkbutton.js";
-import { button, clear, notice, pictureAddress, Turn, watchOverflow } from "./view.js";
+import { button, clear, notice, Turn, watchOverflow } from "./view.js";
 import { Wire } from "./wire.js";
 
 const IDLE_MS = 120_000; // the next customer must not find the former one's conversation
@@ -73,17 +73,12 @@ function finish() {
   showBusy();
 }
 
-async function showSources(shown, event) {
-  const found = await Promise.all(event.sources.map((id) => passage(id, event.language)));
-  shown.sources(found.filter(Boolean));
-}
-
 // Orders, tickets and receipts are sources too, but no passages: they are on their cards.
-async function passage(id, code) {
-  const answer = await fetch(`/api/sources/${encodeURIComponent(id)}?language=${encodeURIComponent(code)}`).catch(() => null);
-  if (!answer?.ok) return null;
-  const found = await answer.json();
-  return { ...found, images: found.images.map(pictureAddress) };
+async function showSources(shown, event) {
+  if (!event.sources.length) return;
+  const wanted = new URLSearchParams([["language", event.language], ...event.sources.map((id) => ["id", id])]);
+  const answer = await fetch(`/api/sources?${wanted}`).catch(() => null);
+  if (answer?.ok) shown.sources(await answer.json());
 }
 
 // ---- asking ----

@@ -2,7 +2,7 @@
 
 const $ = (id) => document.getElementById(id);
 
-export function make(tag, className = "", text = "") {
+function make(tag, className = "", text = "") {
   const node = document.createElement(tag);
   if (className) node.className = className;
   if (text) node.textContent = text;
@@ -72,7 +72,7 @@ export class Turn {
     const line = make("div", "sources");
     line.append(make("span", "", this.calls.say("source")));
     for (const passage of passages) {
-      line.append(button(passage.title, () => read(passage.title, passage.text, passage.images, this.calls.say)));
+      line.append(button(passage.title, () => read(passage.title, passage.text, passage.images.map(pictureAddress), this.calls.say)));
     }
     this.answer.row.append(line);
   }
@@ -113,7 +113,7 @@ export function watchOverflow() {
   const main = $("talk");
   const update = () => {
     const below = main.scrollHeight - main.clientHeight - main.scrollTop;
-    $("more").hidden = below < 32;
+    $("more").hidden = below < 8;
   };
   $("more").addEventListener("click", () => main.scrollBy({ top: main.clientHeight * 0.8, behavior: "smooth" }));
   main.addEventListener("scroll", update, { passive: true });
@@ -160,11 +160,11 @@ function read(title, text, addresses, say) {
   const words = make("p", "", text);
   words.dir = "auto";
   const images = addresses.map((address) => Object.assign(make("img"), { src: address, alt: title }));
-  $("reader-body").replaceChildren(...images, ...(text ? [words] : []));
+  $("reader-body").replaceChildren(...(text ? [words] : []), ...images);
   $("close-reader").textContent = say("close");
   $("reader").showModal();
 }
 
-export function pictureAddress(name) {
+function pictureAddress(name) {
   return `/api/pictures/${name.split("/").map(encodeURIComponent).join("/")}`;
 }

@@ -39,10 +39,16 @@ _MONTHS = {
     )
     for name in names.split()
 }
+# Recognition often loses the space between the day and the time: "2026-11-2018:32".
+_TIME = r"(?=[0-2]\d:[0-5]\d)"
 _YEAR_FIRST = re.compile(
-    r"(?<!\d)(20\d\d)\s{0,2}[-/.年 ]\s{0,2}(\d{1,2})\s{0,2}[-/.月 ]\s{0,2}(\d{1,2})(?!\d)"
+    r"(?<!\d)(20\d\d)\s{0,2}[-/.年 ]\s{0,2}(\d{1,2})\s{0,2}[-/.月 ]\s{0,2}"
+    rf"(?:(\d\d){_TIME}|(\d{{1,2}})(?!\d))"
 )
-_DAY_FIRST = re.compile(r"(?<![\d.])(\d{1,2})\s?[-/.]\s?(\d{1,2})\s?[-/.]\s?(20\d\d|\d\d)(?![\d/])")
+_DAY_FIRST = re.compile(
+    r"(?<![\d.])(\d{1,2})\s?[-/.]\s?(\d{1,2})\s?[-/.]\s?"
+    rf"(?:(20\d\d){_TIME}|(20\d\d|\d\d)(?![\d/]))"
+)
 _DAY_MONTH = re.compile(
     r"(?<!\d)(\d{1,2})[ .'-]?\s?([A-Za-z]{3,10})[ .,'-]{0,2}(20\d\d|\d\d)(?!\d)"
 )
@@ -81,12 +87,12 @@ def find_date(text: str) -> str | None:
 
 def _dates(text: str) -> Iterator[tuple[int, int, int]]:
     for match in _YEAR_FIRST.finditer(text):
-        yield int(match[1]), int(match[2]), int(match[3])
+        yield int(match[1]), int(match[2]), int(match[3] or match[4])
     for match in _DAY_FIRST.finditer(text):
         day, month = int(match[1]), int(match[2])
         if month > 12:
             day, month = month, day
-        yield _century(match[3]), month, day
+        yield _century(match[3] or match[4]), month, day
     for match in _DAY_MONTH.finditer(text):
         yield _century(match[3]), _MONTHS.get(match[2].lower(), 0), int(match[1])
     for match in _MONTH_DAY.finditer(text):

@@ -193,3 +193,16 @@ def test_nothing_is_made_up(page: str) -> None:
 def test_any_text_gives_strings_only(lines: list[str]) -> None:
     page = tuple((TextLine(text, (0, 30 * i, 99, 30 * i + 24), 1),) for i, text in enumerate(lines))
     assert all(isinstance(value, str) and value for value in find_fields(page).values())
+
+
+@pytest.mark.parametrize(
+    ("line", "day"),
+    [
+        ("日期：2026-11-2018:32", "2026-11-20"),
+        ("20/11/202618:32", "2026-11-20"),
+        ("2026-11-20 18:32", "2026-11-20"),
+        ("2026-11-201", None),
+    ],
+)
+def test_a_time_stuck_to_the_date_does_not_hide_it(line: str, day: str | None) -> None:
+    assert find_date(line) == day

@@ -94,7 +94,7 @@ def test_a_huge_turn_still_makes_acceptable_records() -> None:
 
 def test_an_unknown_kind_is_kept_and_a_bad_payload_is_not() -> None:
     assert check_payload("newer_kind", {"x": 1}) == ""
-    assert "text" in check_payload("turn", {"turn_id": "1"})
+    assert "session" in check_payload("turn", {"turn_id": "1"})
     assert check_payload("newer_kind", {"x": "y" * 600_000}) == "payload too large"
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import sys
+
 import typer
 
 from edge_runtime import __version__
@@ -47,4 +50,8 @@ def root(
 
 
 def main() -> None:
+    # Whatever the locale says: JSON is UTF-8, and a stray byte is no reason to fail.
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="replace")
     app()

@@ -15,7 +15,7 @@ from collections import deque
 import numpy as np
 
 from edge_runtime.assistant import Assistant, TurnRequest
-from edge_runtime.audio import RATE, Endpointer, pcm16_to_samples, wav_bytes
+from edge_runtime.audio import RATE, Endpointer, SpeechEvent, pcm16_to_samples, wav_bytes
 from edge_runtime.commands.console import err, out
 from edge_runtime.errors import ConfigError, EdgeRuntimeError
 from edge_runtime.turn import Audio, Done, Speech, Transcript
@@ -41,15 +41,22 @@ class Listener:
 
     def feed(self, frame: bytes) -> list[Audio]:
         """Take 16-bit samples; return the utterances that ended in them."""
-        samples = pcm16_to_samples(frame)
+        samples = pcm16_to_samples(frame[: len(frame) // 2 * 2])
         self._kept.append(samples)
         self._length += len(samples)
         while self._length > self._limit:
             dropped = self._kept.popleft()
             self._offset += len(dropped)
             self._length -= len(dropped)
+        return self._ended(self._endpointer.feed(samples))
+
+    def finish(self) -> list[Audio]:
+        """The stream is over: the utterance that was not yet ended, if any."""
+        return self._ended(self._endpointer.flush())
+
+    def _ended(self, events: list[SpeechEvent]) -> list[Audio]:
         ended = []
-        for event in self._endpointer.feed(samples):
+        for event in events:
             if event.kind == "speech_start":
                 self._start = event.offset
             elif self._start is not None:
@@ -75,8 +82,11 @@ async def serve_microphone(
     listener = Listener(assistant.settings.max_audio_s)
     session = session or uuid.uuid4().hex
     running: asyncio.Task[None] | None = None
-    while frame := await asyncio.to_thread(sys.stdin.buffer.read, _CHUNK):
-        utterances = listener.feed(frame)
+    listening = True
+    while listening:
+        frame = await asyncio.to_thread(sys.stdin.buffer.read, _CHUNK)
+        listening = bool(frame)
+        utterances = listener.feed(frame) if listening else listener.finish()
         if (listener.speaking or utterances) and running:
             running.cancel()
         for audio in utterances:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import sys
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -15,14 +15,14 @@ from edge_runtime.commands.console import err, out, print_json, reported
 from edge_runtime.commands.opening import opened_assistant
 from edge_runtime.commands.options import Json, Language, Pack, Profile, Session, User
 from edge_runtime.config import load_settings
-from edge_runtime.errors import EdgeRuntimeError, TextError
+from edge_runtime.errors import EdgeRuntimeError
 from edge_runtime.turn import Card, Done, Event, Speech, TextDelta, Transcript
 from edge_runtime.wire import error_json, event_json, to_json
 
 if TYPE_CHECKING:
     from edge_runtime.assistant import Assistant, TurnRequest
 
-_TERMINAL_LINE_LIMIT = 1_000_000
+_MAX_LINE = 1_000_000
 
 
 def ask(
@@ -75,50 +75,56 @@ def chat(
 
     [bold]Examples[/]
 
-    edge-runtime chat --user C1001
+    edge-runtime chat --user C003
 
     printf '我的订单什么时候到?\\nR20261118001\\n' | edge-runtime chat --json
     """
     with (
         reported(as_json=json),
         opened_assistant(load_settings(profile=profile, pack=pack)) as assistant,
+        # Lines are read between the turns, on the main thread: Ctrl-C always ends the chat.
+        asyncio.Runner() as runner,
     ):
-        asyncio.run(_chat(assistant, session or uuid.uuid4().hex, user, lang, as_json=json))
+        if not json:
+            _greet(assistant, lang)
+        session = session or uuid.uuid4().hex
+        while line := _read_line(prompt=not json):
+            runner.run(_chat_turn(assistant, line, session, user, lang, as_json=json))
 
 
-async def _chat(
-    assistant: Assistant, session: str, user: str, lang: str | None, *, as_json: bool
+def _greet(assistant: Assistant, lang: str | None) -> None:
+    about = assistant.describe()
+    out.print(about["greeting"].get(lang or about["default_language"], ""))
+
+
+async def _chat_turn(
+    assistant: Assistant, line: str, session: str, user: str, lang: str | None, *, as_json: bool
 ) -> None:
-    from edge_runtime.assistant import TurnRequest
+    """One turn; one that fails is told and the chat goes on."""
+    from edge_runtime.running import TurnRequest
 
-    if not as_json:
-        out.print(
-            assistant.describe()["greeting"].get(
-                lang or assistant.describe()["default_language"], ""
-            )
-        )
-    while line := await asyncio.to_thread(_read_line, not as_json):
-        request = TurnRequest(line, language=lang, session=session, user=user)
-        try:
-            async for event in assistant.turn(request):
-                if as_json:
-                    print_json(event_json(event))
-                else:
-                    _print_live(event)
-        except EdgeRuntimeError as error:
+    request = TurnRequest(line, language=lang, session=session, user=user)
+    try:
+        async for event in assistant.turn(request):
             if as_json:
-                print_json(error_json(error))
+                print_json(event_json(event))
             else:
-                err.print(str(error), style="red", markup=False)
+                _print_live(event)
+    except EdgeRuntimeError as error:
+        if as_json:
+            print_json(error_json(error))
+        else:
+            err.print(str(error), style="red", markup=False)
 
 
-def _read_line(prompt: bool) -> str:
-    with contextlib.suppress(EOFError):
-        line = input("› " if prompt else "")
-        if len(line) > _TERMINAL_LINE_LIMIT:
-            raise TextError("The line is longer than a question can be.")
-        return line.strip()
-    return ""
+def _read_line(*, prompt: bool) -> str:
+    """The next line, empty at the end; of an endless one only the beginning is kept."""
+    if prompt:
+        out.print("› ", end="")
+    line = rest = sys.stdin.readline(_MAX_LINE)
+    while rest and not rest.endswith("\n"):
+        rest = sys.stdin.readline(_MAX_LINE)
+    return line.strip()
 
 
 async def _collect(

@@ -125,7 +125,8 @@ def _folder(name: str, path: Path, variable: str) -> Finding:
 
 
 def _engine(stage: str, engine: str, settings: Settings) -> Finding:
-    command = [sys.executable, "-m", "edge_runtime.commands.smoke", stage, settings.profile]
+    smoke = [sys.executable, "-m", "edge_runtime.commands.smoke"]
+    command = [*smoke, stage, settings.profile, settings.pack]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=_SMOKE_TIMEOUT_S, check=False

@@ -101,12 +101,17 @@ def speak(
         from edge_runtime.audio import wav_bytes
 
         settings = load_settings(profile=profile, pack=pack)
-        words = sys.stdin.read(settings.max_text_chars * 4) if text == "-" else text
+        limit = settings.max_text_chars
+        words = sys.stdin.read(limit + 1) if text == "-" else text
         if not words.strip():
             raise TextError("There is nothing to say.", hint="Give a text.")
+        if len(words) > limit:
+            raise TextError(f"The text is longer than {limit} characters.", hint="Split it.")
         with _alone(settings) as rooms:
             language = language_code(lang) or rooms.language_of(words)
             audio = rooms.say_all(words, language, voice)
+        if not len(audio.samples):
+            raise TextError("The text holds nothing that can be spoken.", hint="Give words.")
         try:
             output.write_bytes(wav_bytes(audio))
         except OSError as error:

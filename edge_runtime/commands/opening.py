@@ -66,6 +66,7 @@ class PreparationBar:
             TimeElapsedColumn(),
             console=err,
             transient=True,
+            disable=not err.is_terminal,
         )
         self._task = self._progress.add_task("preparing", total=1.0)
         self._started = False

@@ -1,4 +1,4 @@
-"""Runs one engine's smoke test in this process: ``python -m edge_runtime.commands.smoke STAGE``.
+"""Runs one engine's smoke test: ``python -m edge_runtime.commands.smoke STAGE PROFILE PACK``.
 
 ``doctor`` starts it as a child, so that an engine that crashes the process is a finding, not the
 end of the examination. Prints one JSON object; the exit code is the error's.
@@ -17,11 +17,11 @@ from edge_runtime.errors import EdgeRuntimeError
 STAGES = ("encoder", "asr", "ocr", "tts", "llm")
 
 
-def main(stage: str, profile: str) -> int:
+def main(stage: str, profile: str, pack: str) -> int:
     from edge_runtime.packs import load_pack
     from edge_runtime.wiring import Engines
 
-    settings = load_settings(profile=profile)
+    settings = load_settings(profile=profile, pack=pack)
     try:
         engines = Engines(settings, load_pack(settings.pack_dir))
         start = time.perf_counter()
@@ -44,4 +44,4 @@ def main(stage: str, profile: str) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1], sys.argv[2]))
+    raise SystemExit(main(*sys.argv[1:]))

@@ -82,17 +82,15 @@ def _read(stream: TextIO, lang: str | None, limit: int) -> Iterator[tuple[str, s
             continue
         try:
             value = json_module.loads(line)
-            utterance = value["text"]
-        except (ValueError, KeyError, TypeError) as error:
+            utterance, spoken = value["text"], value.get("lang") or value.get("language")
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise TextError(
                 f"Line {number} of standard input is not a JSON object with a 'text'.",
                 hint='Each line looks like {"text": "where is my order?"}.',
             ) from error
-        if not isinstance(utterance, str) or len(utterance) > limit:
-            raise TextError(
-                f"The 'text' in line {number} is not a text of at most {limit} characters."
-            )
-        yield utterance, language_code(lang or value.get("lang") or value.get("language"))
+        if not isinstance(utterance, str) or not 0 < len(utterance.strip()) <= limit:
+            raise TextError(f"The 'text' in line {number} is not one of 1 to {limit} characters.")
+        yield utterance, language_code(lang or (str(spoken) if spoken else None))
 
 
 def _batches(

@@ -78,7 +78,7 @@ def test_text_that_is_no_question(assistant: Assistant, text: str) -> None:
         "外\u200b套\u202e能退吗?",
         "外套能退吗?" + "😀" * 500,
         "'; DELETE FROM turns; -- 外套能退吗?",
-        "外套 NEAR(\" * ^ 能退吗?",
+        '外套 NEAR(" * ^ 能退吗?',
     ],
 )
 def test_odd_characters_in_a_question_do_no_harm(assistant: Assistant, text: str) -> None:
@@ -303,9 +303,7 @@ def test_without_models_the_error_names_the_command(settings: Settings, tmp_path
     assistant.close()
 
 
-def test_a_tampered_model_is_never_loaded(
-    settings: Settings, rooms: Rooms, tmp_path: Path
-) -> None:
+def test_a_tampered_model_is_never_loaded(settings: Settings, rooms: Rooms, tmp_path: Path) -> None:
     import shutil
 
     model = settings.engines.encoder

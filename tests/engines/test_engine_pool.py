@@ -52,9 +52,7 @@ def memory(monkeypatch: pytest.MonkeyPatch) -> Memory:
     return kept
 
 
-def slots(
-    pool: EnginePool, memory: Memory, *names: str, size: int = 200
-) -> list[EngineSlot[Toy]]:
+def slots(pool: EnginePool, memory: Memory, *names: str, size: int = 200) -> list[EngineSlot[Toy]]:
     def loader(name: str) -> Callable[[], Toy]:
         return lambda: Toy(name, size, memory)
 
@@ -162,9 +160,7 @@ def test_two_engines_needing_room_at_once_do_not_wait_for_each_other_forever(
         for _ in range(200):
             touch(slot)
 
-    threads = [
-        threading.Thread(target=work, args=(slot,), daemon=True) for slot in (one, two)
-    ]
+    threads = [threading.Thread(target=work, args=(slot,), daemon=True) for slot in (one, two)]
     for thread in threads:
         thread.start()
     for thread in threads:

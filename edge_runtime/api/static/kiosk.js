@@ -112,11 +112,9 @@ function begin(text, preview) {
 }
 
 function ask(text) {
-  const words = text.trim();
-  if (!words) return;
   interrupt();
-  begin(words);
-  deliver({ type: "ask", text: words, ...envelope() });
+  begin(text);
+  deliver({ type: "ask", text, ...envelope() });
 }
 
 async function askPicture(make) {
@@ -299,8 +297,9 @@ function stay() {
 function wirePage() {
   $("form").addEventListener("submit", (event) => {
     event.preventDefault();
-    if (document.body.classList.contains("halting")) stopAnswer();
-    else ask(takeText());
+    const words = takeText();
+    if (words) ask(words);
+    else stopAnswer();
   });
   $("text").addEventListener("input", showBusy);
   $("again").addEventListener("click", startOver);

@@ -8,7 +8,7 @@ export const STRINGS = {
     language: "语言", drop: "把图片放到这里", shoot: "拍照", choose: "选择文件", close: "关闭", more: "往下看",
     noMicrophone: "这里无法使用麦克风，请打字。", tooShort: "请按住按钮再说话。", badPicture: "这张图片我看不了，请换一张。",
     badSound: "没有听清，请再说一次。", tooLong: "这段话太长了，请说得简短一些。", slow: "这次回答用时太久，请再问一次。",
-    problem: "抱歉，出了点问题，请再试一次。", gone: "与设备的连接断开了，正在重连…", source: "依据", leaving: "对话即将清空，点一下屏幕可继续。",
+    problem: "抱歉，出了点问题，请再试一次。", gone: "与设备的连接断开了，正在重连…", source: "依据", person: "人工服务", leaving: "对话即将清空，点一下屏幕可继续。",
   },
   en: {
     name: "English", hello: "Hello! How can I help?", hint: "Type, hold the button and speak, or show a picture.",
@@ -17,7 +17,7 @@ export const STRINGS = {
     language: "Language", drop: "Drop the picture here", shoot: "Take picture", choose: "Choose a file", close: "Close", more: "More below",
     noMicrophone: "The microphone cannot be used here. Please type.", tooShort: "Hold the button while you speak.", badPicture: "I cannot read this picture. Please try another.",
     badSound: "I did not catch that. Please say it again.", tooLong: "That is too long. Please ask in fewer words.", slow: "The answer took too long. Please ask again.",
-    problem: "Sorry, something went wrong. Please try again.", gone: "Connection to the device lost. Trying again…", source: "Source", leaving: "This conversation will be cleared. Touch the screen to keep it.",
+    problem: "Sorry, something went wrong. Please try again.", gone: "Connection to the device lost. Trying again…", source: "Source", person: "A colleague takes over", leaving: "This conversation will be cleared. Touch the screen to keep it.",
   },
   es: {
     name: "Español", hello: "¡Hola! ¿En qué puedo ayudarle?", hint: "Escriba, mantenga pulsado el botón y hable, o muestre una foto.",
@@ -26,7 +26,7 @@ export const STRINGS = {
     language: "Idioma", drop: "Suelte la foto aquí", shoot: "Hacer foto", choose: "Elegir archivo", close: "Cerrar", more: "Hay más abajo",
     noMicrophone: "No se puede usar el micrófono. Escriba, por favor.", tooShort: "Mantenga pulsado el botón mientras habla.", badPicture: "No puedo leer esta imagen. Pruebe con otra.",
     badSound: "No le he entendido. Repítalo, por favor.", tooLong: "Es demasiado largo. Pregunte con menos palabras.", slow: "La respuesta tardó demasiado. Pregunte otra vez.",
-    problem: "Lo siento, algo falló. Inténtelo de nuevo.", gone: "Se perdió la conexión con el dispositivo. Reintentando…", source: "Según", leaving: "Esta conversación se borrará. Toque la pantalla para conservarla.",
+    problem: "Lo siento, algo falló. Inténtelo de nuevo.", gone: "Se perdió la conexión con el dispositivo. Reintentando…", source: "Según", person: "Le atiende un compañero", leaving: "Esta conversación se borrará. Toque la pantalla para conservarla.",
   },
   fr: {
     name: "Français", hello: "Bonjour ! Comment puis-je vous aider ?", hint: "Écrivez, maintenez le bouton et parlez, ou montrez une photo.",
@@ -35,7 +35,7 @@ export const STRINGS = {
     language: "Langue", drop: "Déposez la photo ici", shoot: "Prendre la photo", choose: "Choisir un fichier", close: "Fermer", more: "Suite plus bas",
     noMicrophone: "Le micro n’est pas utilisable ici. Écrivez, s’il vous plaît.", tooShort: "Maintenez le bouton pendant que vous parlez.", badPicture: "Je ne peux pas lire cette image. Essayez-en une autre.",
     badSound: "Je n’ai pas compris. Répétez, s’il vous plaît.", tooLong: "C’est trop long. Demandez en moins de mots.", slow: "La réponse a pris trop de temps. Redemandez.",
-    problem: "Désolé, un problème est survenu. Réessayez.", gone: "Connexion à l’appareil perdue. Nouvel essai…", source: "Source", leaving: "La conversation va être effacée. Touchez l’écran pour la garder.",
+    problem: "Désolé, un problème est survenu. Réessayez.", gone: "Connexion à l’appareil perdue. Nouvel essai…", source: "Source", person: "Un collègue prend le relais", leaving: "La conversation va être effacée. Touchez l’écran pour la garder.",
   },
   de: {
     name: "Deutsch", hello: "Guten Tag! Wie kann ich helfen?", hint: "Tippen, Taste halten und sprechen oder ein Bild zeigen.",
@@ -44,7 +44,7 @@ export const STRINGS = {
     language: "Sprache", drop: "Bild hier ablegen", shoot: "Foto aufnehmen", choose: "Datei wählen", close: "Schließen", more: "Unten geht es weiter",
     noMicrophone: "Das Mikrofon ist hier nicht nutzbar. Bitte tippen.", tooShort: "Halten Sie die Taste, während Sie sprechen.", badPicture: "Dieses Bild kann ich nicht lesen. Bitte ein anderes.",
     badSound: "Das habe ich nicht verstanden. Bitte noch einmal.", tooLong: "Das ist zu lang. Bitte kürzer fragen.", slow: "Die Antwort hat zu lange gedauert. Bitte noch einmal fragen.",
-    problem: "Entschuldigung, etwas ging schief. Bitte noch einmal.", gone: "Verbindung zum Gerät verloren. Neuer Versuch …", source: "Quelle", leaving: "Das Gespräch wird gleich gelöscht. Zum Behalten den Bildschirm berühren.",
+    problem: "Entschuldigung, etwas ging schief. Bitte noch einmal.", gone: "Verbindung zum Gerät verloren. Neuer Versuch …", source: "Quelle", person: "Ein Mitarbeiter übernimmt", leaving: "Das Gespräch wird gleich gelöscht. Zum Behalten den Bildschirm berühren.",
   },
   ja: {
     name: "日本語", hello: "いらっしゃいませ。ご用件をどうぞ", hint: "入力する、ボタンを押しながら話す、写真を見せる、どれでもどうぞ。",
@@ -53,7 +53,7 @@ export const STRINGS = {
     language: "言語", drop: "ここに写真を置いてください", shoot: "撮影", choose: "ファイルを選ぶ", close: "閉じる", more: "続きを見る",
     noMicrophone: "マイクを使えません。文字で入力してください。", tooShort: "ボタンを押したままお話しください。", badPicture: "この画像は読み取れません。別の画像をお試しください。",
     badSound: "聞き取れませんでした。もう一度お願いします。", tooLong: "長すぎます。短くお尋ねください。", slow: "回答に時間がかかりすぎました。もう一度お尋ねください。",
-    problem: "申し訳ありません。もう一度お試しください。", gone: "機器との接続が切れました。再接続しています…", source: "参照", leaving: "まもなく会話を消去します。続けるには画面に触れてください。",
+    problem: "申し訳ありません。もう一度お試しください。", gone: "機器との接続が切れました。再接続しています…", source: "参照", person: "スタッフが対応します", leaving: "まもなく会話を消去します。続けるには画面に触れてください。",
   },
   ko: {
     name: "한국어", hello: "안녕하세요! 무엇을 도와드릴까요?", hint: "입력하거나, 버튼을 누른 채 말하거나, 사진을 보여 주세요.",
@@ -62,7 +62,7 @@ export const STRINGS = {
     language: "언어", drop: "여기에 사진을 놓으세요", shoot: "사진 찍기", choose: "파일 선택", close: "닫기", more: "아래에 더 있음",
     noMicrophone: "마이크를 사용할 수 없습니다. 글로 입력해 주세요.", tooShort: "버튼을 누른 채 말씀하세요.", badPicture: "이 사진은 읽을 수 없습니다. 다른 사진을 써 주세요.",
     badSound: "잘 듣지 못했습니다. 다시 말씀해 주세요.", tooLong: "너무 깁니다. 짧게 물어봐 주세요.", slow: "답변이 너무 오래 걸렸습니다. 다시 물어봐 주세요.",
-    problem: "죄송합니다. 다시 시도해 주세요.", gone: "기기와 연결이 끊겼습니다. 다시 연결 중…", source: "출처", leaving: "곧 대화가 지워집니다. 계속하려면 화면을 누르세요.",
+    problem: "죄송합니다. 다시 시도해 주세요.", gone: "기기와 연결이 끊겼습니다. 다시 연결 중…", source: "출처", person: "직원이 도와드립니다", leaving: "곧 대화가 지워집니다. 계속하려면 화면을 누르세요.",
   },
   pt: {
     name: "Português", hello: "Olá! Como posso ajudar?", hint: "Escreva, segure o botão e fale, ou mostre uma foto.",
@@ -71,7 +71,7 @@ export const STRINGS = {
     language: "Idioma", drop: "Solte a foto aqui", shoot: "Tirar foto", choose: "Escolher arquivo", close: "Fechar", more: "Há mais abaixo",
     noMicrophone: "O microfone não pode ser usado aqui. Escreva, por favor.", tooShort: "Segure o botão enquanto fala.", badPicture: "Não consigo ler esta imagem. Tente outra.",
     badSound: "Não entendi. Repita, por favor.", tooLong: "É longo demais. Pergunte com menos palavras.", slow: "A resposta demorou demais. Pergunte de novo.",
-    problem: "Desculpe, algo deu errado. Tente de novo.", gone: "Conexão com o aparelho perdida. Tentando de novo…", source: "Fonte", leaving: "A conversa será apagada. Toque na tela para mantê-la.",
+    problem: "Desculpe, algo deu errado. Tente de novo.", gone: "Conexão com o aparelho perdida. Tentando de novo…", source: "Fonte", person: "Um colega vai atender", leaving: "A conversa será apagada. Toque na tela para mantê-la.",
   },
   it: {
     name: "Italiano", hello: "Buongiorno! Come posso aiutarla?", hint: "Scriva, tenga premuto il pulsante e parli, o mostri una foto.",
@@ -80,7 +80,7 @@ export const STRINGS = {
     language: "Lingua", drop: "Lasci qui la foto", shoot: "Scatta foto", choose: "Scegli un file", close: "Chiudi", more: "Continua sotto",
     noMicrophone: "Il microfono non si può usare qui. Scriva, per favore.", tooShort: "Tenga premuto il pulsante mentre parla.", badPicture: "Non riesco a leggere questa immagine. Ne provi un’altra.",
     badSound: "Non ho capito. Ripeta, per favore.", tooLong: "È troppo lungo. Chieda con meno parole.", slow: "La risposta ha richiesto troppo tempo. Chieda di nuovo.",
-    problem: "Mi dispiace, qualcosa è andato storto. Riprovi.", gone: "Connessione al dispositivo persa. Nuovo tentativo…", source: "Fonte", leaving: "La conversazione sta per essere cancellata. Tocchi lo schermo per tenerla.",
+    problem: "Mi dispiace, qualcosa è andato storto. Riprovi.", gone: "Connessione al dispositivo persa. Nuovo tentativo…", source: "Fonte", person: "La segue un collega", leaving: "La conversazione sta per essere cancellata. Tocchi lo schermo per tenerla.",
   },
   ru: {
     name: "Русский", hello: "Здравствуйте! Чем могу помочь?", hint: "Напишите, удерживайте кнопку и говорите или покажите фото.",
@@ -89,7 +89,7 @@ export const STRINGS = {
     language: "Язык", drop: "Отпустите фото здесь", shoot: "Снять фото", choose: "Выбрать файл", close: "Закрыть", more: "Ниже есть ещё",
     noMicrophone: "Микрофон здесь недоступен. Напишите, пожалуйста.", tooShort: "Удерживайте кнопку, пока говорите.", badPicture: "Не могу прочитать это изображение. Попробуйте другое.",
     badSound: "Не расслышал. Повторите, пожалуйста.", tooLong: "Слишком длинно. Спросите короче.", slow: "Ответ занял слишком много времени. Спросите ещё раз.",
-    problem: "Извините, что-то пошло не так. Попробуйте ещё раз.", gone: "Связь с устройством потеряна. Подключаюсь снова…", source: "Источник", leaving: "Разговор скоро будет удалён. Коснитесь экрана, чтобы продолжить.",
+    problem: "Извините, что-то пошло не так. Попробуйте ещё раз.", gone: "Связь с устройством потеряна. Подключаюсь снова…", source: "Источник", person: "Вам поможет сотрудник", leaving: "Разговор скоро будет удалён. Коснитесь экрана, чтобы продолжить.",
   },
   ar: {
     name: "العربية", hello: "مرحبًا! كيف يمكنني مساعدتك؟", hint: "اكتب، أو اضغط الزر باستمرار وتحدّث، أو أرني صورة.",
@@ -98,6 +98,6 @@ export const STRINGS = {
     language: "اللغة", drop: "ضع الصورة هنا", shoot: "التقط صورة", choose: "اختر ملفًا", close: "إغلاق", more: "المزيد في الأسفل",
     noMicrophone: "لا يمكن استخدام الميكروفون هنا. اكتب من فضلك.", tooShort: "اضغط الزر باستمرار أثناء الكلام.", badPicture: "لا أستطيع قراءة هذه الصورة. جرّب صورة أخرى.",
     badSound: "لم أسمع جيدًا. أعد من فضلك.", tooLong: "السؤال طويل جدًا. اختصره من فضلك.", slow: "استغرقت الإجابة وقتًا طويلًا. اسأل مرة أخرى.",
-    problem: "عذرًا، حدث خطأ. حاول مرة أخرى.", gone: "انقطع الاتصال بالجهاز. جارٍ إعادة المحاولة…", source: "المصدر", leaving: "ستُمحى هذه المحادثة قريبًا. المس الشاشة للإبقاء عليها.",
+    problem: "عذرًا، حدث خطأ. حاول مرة أخرى.", gone: "انقطع الاتصال بالجهاز. جارٍ إعادة المحاولة…", source: "المصدر", person: "سيساعدك أحد الزملاء", leaving: "ستُمحى هذه المحادثة قريبًا. المس الشاشة للإبقاء عليها.",
   },
 };

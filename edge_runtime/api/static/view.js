@@ -147,7 +147,8 @@ function cardNode(card, say) {
   if (card.image) node.append(picture(pictureAddress(card.image), card.title, say));
   const words = make("div", "words");
   words.dir = "auto";
-  if (card.title) words.append(make("h3", "", card.title));
+  const title = card.title || (card.kind === "handover" ? say("person") : "");
+  if (title) words.append(make("h3", "", title));
   if (card.body) words.append(make("p", "", card.body));
   if (words.childElementCount) node.append(words);
   return node;

@@ -101,7 +101,9 @@ class Uplink:
                 if broken:
                     continue
                 break
-            delivered, aside, contiguous = self._deliver(records)
+            delivered, aside, contiguous, culprits = self._deliver(records)
+            self._set_aside(culprits, nothing_else_went=delivered + aside == 0)
+            aside += len(culprits)
             sent += delivered
             quarantined += aside
             batches += 1
@@ -125,28 +127,51 @@ class Uplink:
                 broken.append((row.seq, f"unreadable on the device: {type(error).__name__}"))
         return records, broken
 
-    def _deliver(self, records: list[Record]) -> tuple[int, int, int]:
-        """Send one batch; halve it while the server finds it malformed, down to the culprit."""
+    def _deliver(self, records: list[Record]) -> tuple[int, int, int, list[tuple[Record, str]]]:
+        """Send one batch; halve it while the server finds it malformed, down to the culprits.
+
+        Returns how many were delivered, how many the server set aside, how far it is without a
+        gap, and the culprits with the reason.
+        """
         try:
             ack = self._send(records)
         except ProtocolError as error:
             if len(records) == 1:
-                self._journal.outbox.quarantine(records[0].seq, error.message)
-                return 0, 1, 0
+                return 0, 0, 0, [(records[0], error.message)]
             middle = len(records) // 2
-            first, second = self._deliver(records[:middle]), self._deliver(records[middle:])
-            return first[0] + second[0], first[1] + second[1], max(first[2], second[2])
+            one, two = self._deliver(records[:middle]), self._deliver(records[middle:])
+            return one[0] + two[0], one[1] + two[1], max(one[2], two[2]), one[3] + two[3]
         offered = {record.seq for record in records}
+        refused = {item.seq: item.reason for item in ack.quarantined if item.seq in offered}
         accounted = offered & (set(ack.stored) | {s for s in offered if s <= ack.contiguous})
-        for refused in ack.quarantined:
-            if refused.seq in offered:
-                accounted.discard(refused.seq)
-                self._journal.outbox.quarantine(refused.seq, refused.reason, known_to_server=True)
-        delivered = self._journal.outbox.acknowledge(accounted)
-        aside = len(offered & {refused.seq for refused in ack.quarantined})
-        if delivered + aside == 0:
+        for seq, reason in refused.items():
+            self._journal.outbox.quarantine(seq, reason, known_to_server=True)
+        delivered = self._journal.outbox.acknowledge(accounted - refused.keys())
+        if delivered + len(refused) == 0:
             raise SyncError("The central server acknowledged nothing of what it was sent.")
-        return delivered, aside, ack.contiguous
+        return delivered, len(refused), ack.contiguous, []
+
+    def _set_aside(self, culprits: list[tuple[Record, str]], *, nothing_else_went: bool) -> None:
+        """Quarantine what the server finds malformed, unless it finds everything so.
+
+        Where nothing went through, an empty batch tells a poisoned record from a server (or a
+        protocol) that is itself at fault: then nothing may be given up.
+        """
+        if not culprits:
+            return
+        fault = SyncError(
+            f"The central server refuses what this device sends: {culprits[0][1]}.",
+            hint="Nothing is lost: it will be tried again. Are both sides up to date?",
+        )
+        if any(record.kind == "dropped" for record, _ in culprits):
+            raise fault
+        if nothing_else_went:
+            try:
+                self._send([])
+            except ProtocolError:
+                raise fault from None
+        for record, reason in culprits:
+            self._journal.outbox.quarantine(record.seq, reason)
 
     def _send(self, records: list[Record]) -> Ack:
         batch = Batch(

@@ -6,6 +6,7 @@ The file is derived from the pack and can be deleted at any time; a damaged one 
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import sqlite3
@@ -38,6 +39,7 @@ CREATE TABLE vectors (key TEXT PRIMARY KEY, vector BLOB NOT NULL);
 CREATE TABLE built_with (fingerprint TEXT);
 """
 _TABLES = ("built_with", "words", "passages", "files", "vectors")
+_BUSY_S = 30.0
 _HINT = "Check the data folder's permissions and free space."
 
 
@@ -149,7 +151,13 @@ class IndexDatabase:
         return _Transaction(self.db.conn, self.path)
 
     def _connect(self) -> sqlite_utils.Database:
-        connection = sqlite3.connect(self.path, check_same_thread=False)
+        # Of several assistants that start at once, one builds; the others wait and find it built.
+        with self.path.with_name(f"{self.path.name}.lock").open("wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            return self._open()
+
+    def _open(self) -> sqlite_utils.Database:
+        connection = sqlite3.connect(self.path, timeout=_BUSY_S, check_same_thread=False)
         try:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA foreign_keys=ON")

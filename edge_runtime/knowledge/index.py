@@ -73,6 +73,8 @@ class KnowledgeBase:
             if changed or removed:
                 stored = [(name, digests[name], passages) for name, passages in fresh.items()]
                 self._index.replace(removed, stored)
+            # Another assistant may have done the work since this one opened the index.
+            if changed or removed or known != self._loaded:
                 self._load()
             return SyncReport(len(changed), len(removed), embedded, len(self._passages))
 
@@ -108,6 +110,7 @@ class KnowledgeBase:
             return tuple(self._passages)
 
     def _load(self) -> None:
+        self._loaded = self._index.file_digests()
         stored = self._index.passages()
         self._rows = {rowid: i for i, (rowid, _) in enumerate(stored)}
         self._passages = [passage for _, passage in stored]

@@ -99,12 +99,12 @@ def create_app(
     _add_error_answers(app)
     operator_hash = auth.hashed(operator_token)
 
-    def device(bearer: Bearer) -> str:
+    def device(request: Request, bearer: Bearer) -> None:
         with database.read() as session:
             found = auth.authenticate(session, bearer.credentials) if bearer else None
         if found is None:
             raise HTTPException(401, "A device's credential is needed.")
-        return found
+        request.state.device_id = found
 
     def operator(bearer: Bearer) -> None:
         if bearer is None or not auth.same(bearer.credentials, operator_hash):
@@ -126,7 +126,7 @@ def _add_device_endpoints(
     app: FastAPI,
     database: Database,
     clock: Callable[[], datetime],
-    device: Callable[..., str],
+    device: Callable[..., None],
     body_timeout_s: float,
 ) -> None:
     @app.post("/v1/enroll")
@@ -140,14 +140,14 @@ def _add_device_endpoints(
             raise HTTPException(403, error.message) from error
         return EnrollAnswer(device_id=request.device_id, token=token)
 
-    @app.post("/v1/ingest")
-    async def take_in(request: Request, device_id: Annotated[str, Depends(device)]) -> Ack:
+    @app.post("/v1/ingest", dependencies=[Depends(device)])
+    async def take_in(request: Request) -> Ack:
         try:
             async with asyncio.timeout(body_timeout_s):
                 body = await request.body()
         except TimeoutError:
             raise HTTPException(408, "The body arrived too slowly.") from None
-        return await run_in_threadpool(_take_in, body, device_id)
+        return await run_in_threadpool(_take_in, body, request.state.device_id)
 
     def _take_in(body: bytes, device_id: str) -> Ack:
         batch = decode_batch(body)

@@ -130,9 +130,8 @@ def prometheus(session: Session) -> str:
     kinds = session.execute(
         select(StoredRecord.kind, func.count()).group_by(StoredRecord.kind)
     ).all()
-    handoffs = dict(
-        session.execute(select(Handoff.status, func.count()).group_by(Handoff.status)).tuples()
-    )
+    by_status = session.execute(select(Handoff.status, func.count()).group_by(Handoff.status))
+    handoffs = {status: count for status, count in by_status}  # noqa: C416
     devices = session.scalar(select(func.count()).select_from(Device)) or 0
     lines = ["# TYPE edge_central_devices gauge", f"edge_central_devices {devices}"]
     lines.append("# TYPE edge_central_records_total counter")

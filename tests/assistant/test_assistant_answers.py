@@ -93,8 +93,20 @@ def test_the_order_is_kept_in_mind_over_turns_and_restarts(
     assert "订单号" not in change.reply, f"the order was forgotten: {change.reply}"
 
 
+@pytest.mark.parametrize(
+    "text", ["R20261120001 什么时候到?", "R20261120001到哪了", "Where is R20261120001?"]
+)
+def test_a_question_about_an_order_number_is_about_that_order(
+    assistant: Assistant, text: str
+) -> None:
+    done = ask(assistant, text)
+    assert done.intent == "order_status"
+    assert "R20261120001" in done.reply
+
+
 def test_one_conversation_is_not_another(assistant: Assistant, session: str) -> None:
-    ask(assistant, "R20261120001 什么时候到?", session=session)
+    ask(assistant, "我的订单什么时候到?", session=session)
+    ask(assistant, "R20261120001", session=session)
     elsewhere = ask(assistant, "能改地址吗?")
     assert "订单号" in elsewhere.reply
 

@@ -78,22 +78,30 @@ def edge(
 
 
 def prepared_data(factory: pytest.TempPathFactory, name: str = "data") -> Path:
-    """A data folder of its own, with the retail pack's index already in it.
+    """A new data folder; classifiers and index of the retail pack are ready beside the models.
 
-    Indexing takes a while, so it is done once for all the workers of a test run.
+    Making them takes a while, so it is done once for all the workers of a test run.
     """
     base = factory.getbasetemp()
     shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
-    ready = shared / "prepared"
     with (shared / "prepared.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not ready.exists():
-            making = shared / "preparing"
-            rooms = Rooms(load_settings(data_dir=making), journal=False)
+        if not (shared / "prepared").exists():
+            rooms = Rooms(load_settings(data_dir=shared / "preparing"), journal=False)
             rooms.prepare()
             rooms.close()
-            making.rename(ready)
-    return Path(shutil.copytree(ready, factory.mktemp(name) / "data"))
+            (shared / "prepared").touch()
+    return factory.mktemp(name)
+
+
+def models_apart(folder: Path) -> Path:
+    """A models folder with this device's models, whose derived files are a copy."""
+    real, own = load_settings().models_dir, folder / "models"
+    own.mkdir()
+    for name in ("installed", "blobs"):
+        (own / name).symlink_to(real / name)
+    shutil.copytree(real / "derived", own / "derived")
+    return own
 
 
 def cjk_font(size: int) -> ImageFont.FreeTypeFont:

@@ -29,7 +29,7 @@ def files(model_files: ModelFiles) -> Mapping[str, Path]:
 
 @pytest.fixture(scope="module")
 def model(files: Mapping[str, Path]) -> Iterator[LlamaModel]:
-    engine = LlamaModel(files, threads=2)
+    engine = LlamaModel(files, threads=1)
     yield engine
     engine.close()
 
@@ -53,7 +53,7 @@ def test_the_same_question_gets_the_same_answer(model: LlamaModel) -> None:
 
 
 def test_a_kept_prefix_changes_nothing_but_the_time(files: Mapping[str, Path]) -> None:
-    model = LlamaModel(files, threads=2)
+    model = LlamaModel(files, threads=1)
     try:
         cold = say(model, PARKING)
         say(model, OPENING)
@@ -63,13 +63,13 @@ def test_a_kept_prefix_changes_nothing_but_the_time(files: Mapping[str, Path]) -
 
 
 def test_warming_up_ahead_changes_nothing(files: Mapping[str, Path]) -> None:
-    model = LlamaModel(files, threads=2)
+    model = LlamaModel(files, threads=1)
     try:
         model.warm(OPENING)
         warmed = say(model, OPENING)
     finally:
         model.close()
-    model = LlamaModel(files, threads=2)
+    model = LlamaModel(files, threads=1)
     try:
         assert say(model, OPENING) == warmed
     finally:
@@ -77,7 +77,7 @@ def test_warming_up_ahead_changes_nothing(files: Mapping[str, Path]) -> None:
 
 
 def test_fifty_contexts_make_room_for_each_other(files: Mapping[str, Path]) -> None:
-    model = LlamaModel(files, threads=2, context=128, kept=4)
+    model = LlamaModel(files, threads=1, context=128, kept=4)
     try:
         alone = say(model, Prompt("Be brief.", "", "Say yes."), max_tokens=4)
         for n in range(50):

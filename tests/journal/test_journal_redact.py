@@ -123,7 +123,7 @@ quiero devolver el abrigo|a qué hora abren|dónde está mi pedido 450123|cuesta
 
 def test_ordinary_utterances_are_left_alone() -> None:
     changed = [(text, REDACTOR.text(text)) for text in ORDINARY if REDACTOR.text(text) != text]
-    assert len(changed) <= len(ORDINARY) * 0.02, changed
+    assert changed == []
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
@@ -327,3 +328,28 @@ def test_no_text_is_a_syntax_error_to_the_index(text: str) -> None:
 def test_a_hundred_thousand_characters_are_cut_not_refused() -> None:
     assert len(tokens("退货" * 50_000)) <= MAX_TOKENS * 8 + 50_000 * 2
     assert len(query_tokens(" ".join(f"w{n}" for n in range(50_000)))) == MAX_TOKENS
+
+
+def test_assistants_that_start_at_once_share_one_new_index(
+    tmp_path: Path, root: Path, embedder: CountingEmbedder
+) -> None:
+    ready = threading.Barrier(4, timeout=60)
+    totals: list[int] = []
+
+    def start(folder: Path) -> None:
+        ready.wait()
+        base = open_base(folder, embedder)
+        totals.append(base.sync(files(root), root).passages_total)
+        base.close()
+
+    for attempt in range(5):
+        folder = tmp_path / f"attempt-{attempt}"
+        threads = [threading.Thread(target=start, args=(folder,)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        fresh = open_base(folder, embedder)
+        assert len(fresh.passages()) == 4
+        fresh.close()
+    assert totals == [4] * 20

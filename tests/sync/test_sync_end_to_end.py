@@ -208,6 +208,17 @@ def test_a_batch_the_server_finds_malformed_is_halved_down_to_the_culprit(
     assert found[6][0] == "dropped"
 
 
+def test_a_server_that_finds_everything_malformed_costs_no_record(journal: Journal) -> None:
+    expected = filled(journal, 4)
+    refusal = httpx.Response(422, json={"protocol": 1, "error": "malformed"})
+    transport = httpx.MockTransport(lambda _: refusal)
+    client = httpx.Client(base_url="http://x", transport=transport)
+    with client, pytest.raises(SyncError, match="refuses"):
+        Uplink(journal, client).push()
+    assert outgoing(journal) == expected
+    assert journal.outbox.counts().quarantined == 0
+
+
 def test_what_the_device_gave_up_closes_its_gap(
     journal: Journal, central: Central, client: httpx.Client
 ) -> None:

@@ -20,7 +20,7 @@ from edge_runtime.errors import EdgeRuntimeError, StorageError
 from edge_runtime.generation import Prompt
 from edge_runtime.guard import Guard, GuardStream
 from edge_runtime.journal import Journal
-from edge_runtime.knowledge import KnowledgeBase
+from edge_runtime.knowledge import KnowledgeBase, copy_index
 from edge_runtime.nlu import Understander, detect_language
 from edge_runtime.packs import Pack, load_pack
 from edge_runtime.shopfiles import shop_files
@@ -112,13 +112,21 @@ class Rooms:
 
     @cached_property
     def knowledge(self) -> KnowledgeBase:
-        path = self._derived / f"knowledge-{self._knowledge_key()}.db"
-        return KnowledgeBase(path, self.embedder, fingerprint=self.embedder.fingerprint)
+        return KnowledgeBase(
+            self._index_path(), self.embedder, fingerprint=self.embedder.fingerprint
+        )
 
-    def _knowledge_key(self) -> str:
-        """Devices and shops that share a models folder share an index only of the same files."""
-        files = [str(self.pack.root), *map(str, shop_files(self.settings))]
-        return f"{self.pack.name}-{hashlib.sha256(repr(files).encode()).hexdigest()[:12]}"
+    def _index_path(self) -> Path:
+        """The pack's index lies beside the models; a shop with files of its own has a copy."""
+        place = hashlib.sha256(str(self.pack.root).encode()).hexdigest()[:12]
+        common = self._derived / f"knowledge-{self.pack.name}-{place}.db"
+        if not shop_files(self.settings):
+            return common
+        own = self.settings.data_dir / f"knowledge-{self.pack.name}.db"
+        if common.is_file() and not own.is_file():
+            self._make_data_dir()
+            copy_index(common, own)
+        return own
 
     def _make_data_dir(self) -> None:
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json as json_module
 import sys
 from collections.abc import Iterator
@@ -96,5 +95,18 @@ def _read(stream: TextIO, lang: str | None, limit: int) -> Iterator[tuple[str, s
 def _batches(
     lines: Iterator[tuple[str, str | None]],
 ) -> Iterator[list[tuple[str, str | None]]]:
-    while batch := list(itertools.islice(lines, _BATCH)):
+    """Batches of lines; what came before a bad line is still answered before it is reported."""
+    batch: list[tuple[str, str | None]] = []
+    bad: TextError | None = None
+    try:
+        for line in lines:
+            batch.append(line)
+            if len(batch) == _BATCH:
+                yield batch
+                batch = []
+    except TextError as error:
+        bad = error
+    if batch:
         yield batch
+    if bad:
+        raise bad

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edge_runtime.knowledge.base import Embedder, SyncReport
+from edge_runtime.knowledge.database import copy_index
 from edge_runtime.knowledge.index import KnowledgeBase
 
-__all__ = ["Embedder", "KnowledgeBase", "SyncReport"]
+__all__ = ["Embedder", "KnowledgeBase", "SyncReport", "copy_index"]

@@ -11,6 +11,7 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -245,3 +246,21 @@ def _passage(row: dict[str, Any]) -> Passage:
         file=row["file"],
         questions=tuple(json.loads(row["questions"])),
     )
+
+
+def copy_index(source: Path, target: Path) -> None:
+    """Copy an index that others may be writing, whole or not at all.
+
+    Raises:
+        StorageError: the target cannot be written.
+    """
+    temporary = target.with_name(f".{target.name}.copy")
+    try:
+        with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(temporary)) as new:
+            old.backup(new)
+        temporary.replace(target)
+    except (sqlite3.Error, OSError) as error:
+        temporary.unlink(missing_ok=True)
+        raise StorageError(
+            f"The knowledge index {target} cannot be written: {error}.", hint=_HINT
+        ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -17,6 +18,10 @@ from edge_runtime.packs.schema import Pack
 from edge_runtime.turn import Entity, Understanding
 
 _CODES: Final = frozenset({"order_id", "phone", "email", "url", "postcode"})
+_ORDER_WORD = re.compile(
+    r"订单|单号|\border|\bpedido|bestell|commande|注文|주문|заказ", re.IGNORECASE
+)
+_ORDER_NAMES = {"zh": "我的订单", "en": "my order", "es": "mi pedido"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +121,10 @@ class Understander:
             self._entities.extract(plain, spoken, today)
             for plain, spoken in zip(normalized, languages, strict=True)
         ]
-        meant = [_without_codes(*pair) for pair in zip(normalized, entities, strict=True)]
+        meant = [
+            _without_codes(plain, items, spoken)
+            for plain, items, spoken in zip(normalized, entities, languages, strict=True)
+        ]
         vectors = self._encoder.encode(meant, "query")
         found = zip(
             texts,
@@ -143,12 +151,15 @@ class Understander:
         ]
 
 
-def _without_codes(text: str, entities: Sequence[Entity]) -> str:
+def _without_codes(text: str, entities: Sequence[Entity], language: str) -> str:
     """``text`` as the encoder should see it: "where is my order AB12345" asks no more than
-    "where is my order", but its vector lies elsewhere. A code alone stays."""
-    kept = text
+    "where is my order", but its vector lies elsewhere. "Where is AB12345" is the same question
+    with the order unnamed, so the word stands in for its number. A code alone stays."""
+    bare = kept = text
     for item in reversed(entities):
         if item.type in _CODES:
-            kept = f"{kept[: item.start]} {kept[item.end :]}"
-    kept = " ".join(kept.split())
-    return kept if any(map(str.isalpha, kept)) else text
+            unnamed = item.type == "order_id" and not _ORDER_WORD.search(text)
+            name = _ORDER_NAMES.get(language, _ORDER_NAMES["en"]) if unnamed else ""
+            kept = f"{kept[: item.start]} {name} {kept[item.end :]}"
+            bare = f"{bare[: item.start]} {bare[item.end :]}"
+    return " ".join(kept.split()) if any(map(str.isalpha, bare)) else text

@@ -67,7 +67,12 @@ class TermMatcher:
                 if len(said) < _FUZZY_LETTERS or end - start > 60:
                     continue
                 # "weather" is not a misspelt "water": one letter more or less, not two.
-                likely = [t for t in texts if t[0] == said[0] and abs(len(t) - len(said)) < 2]
+                # Nor is "table" a misspelt "tablet": people do not leave off the last letter.
+                likely = [
+                    t
+                    for t in texts
+                    if t[0] == said[0] and abs(len(t) - len(said)) < 2 and not t.startswith(said)
+                ]
                 best = process.extractOne(
                     said, likely, scorer=fuzz.ratio, score_cutoff=_FUZZY_SCORE
                 )

@@ -298,6 +298,10 @@ class Assistant:
         """Load in the background what the first turn will need; failures show at that turn."""
         self._executor.submit(self._rooms.warm_up)
 
+    def keep_house(self) -> None:
+        """Send what waited for a connection and drop what is past its time; blocking."""
+        self._rooms.keep_house()
+
     def picture(self, name: str) -> Path | None:
         """The file of a pack picture, or ``None``; never anything outside the pack's pictures."""
         return self._rooms.picture(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
@@ -31,6 +32,8 @@ _MAX_NAME = 200
 """Longer names of pictures and sources are nobody's."""
 _MAX_SOURCES = 16
 
+_HOUSEKEEPING_S = 60.0
+
 
 def create_app(
     assistant: Assistant, *, hosts: tuple[str, ...] = ("127.0.0.1", "localhost")
@@ -45,7 +48,9 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         assistant.warm_up()
+        housekeeping = asyncio.create_task(_keep_house(assistant))
         yield
+        housekeeping.cancel()
 
     app = FastAPI(title="edge runtime", version=__version__, lifespan=lifespan, openapi_url=None)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
@@ -113,3 +118,9 @@ async def _lines(assistant: Assistant, wanted: TurnRequest) -> AsyncGenerator[st
     async with aclosing(answer_events(assistant, wanted)) as events:
         async for event in events:
             yield json.dumps(event, ensure_ascii=False) + "\n"
+
+
+async def _keep_house(assistant: Assistant) -> None:
+    while True:
+        await asyncio.sleep(_HOUSEKEEPING_S)
+        await asyncio.to_thread(assistant.keep_house)

@@ -77,7 +77,7 @@ def shrink(source: Path, target: Path) -> None:
     try:
         with source.open("rb") as file:
             head, variables, aliases = _read(file)
-    except (struct.error, UnicodeDecodeError, ValueError) as error:
+    except (struct.error, IndexError, UnicodeDecodeError, ValueError) as error:
         raise ModelCorruptError(f"{source} is not a speech model: {error}.") from error
     small = [part for variable in variables for part in _quantised(variable)]
     names = {variable.name for variable in small}

@@ -6,6 +6,7 @@ import hashlib
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_runtime.errors import PackError, StorageError
-from edge_runtime.knowledge import KnowledgeBase
+from edge_runtime.knowledge import KnowledgeBase, copy_index
 from edge_runtime.knowledge.base import Vectors
 from edge_runtime.knowledge.lexical import MAX_TOKENS, match_expression, query_tokens, tokens
 
@@ -353,3 +354,18 @@ def test_assistants_that_start_at_once_share_one_new_index(
         assert len(fresh.passages()) == 4
         fresh.close()
     assert totals == [4] * 20
+
+
+def test_a_copied_index_is_whole_and_independent(tmp_path: Path) -> None:
+    source = tmp_path / "common.db"
+    with closing(sqlite3.connect(source)) as common:
+        common.execute("CREATE TABLE t (x)")
+        common.execute("INSERT INTO t VALUES (1)")
+        common.commit()
+        copy_index(source, tmp_path / "own.db")
+        common.execute("DELETE FROM t")
+        common.commit()
+    with closing(sqlite3.connect(tmp_path / "own.db")) as own:
+        assert own.execute("SELECT x FROM t").fetchall() == [(1,)]
+    with pytest.raises(StorageError):
+        copy_index(source, tmp_path / "missing" / "own.db")

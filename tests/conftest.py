@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,11 @@ from edge_runtime.errors import ModelError
 # How long an example takes depends on what else the machine does: only results are asserted.
 settings.register_profile("edge", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("edge")
+
+# A shell that runs the tests in the background ignores Ctrl-C for them, and programs started here
+# would inherit that; the tests that press it need it to work.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ModelFiles = Callable[[str], Mapping[str, Path]]
 

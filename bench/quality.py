@@ -132,7 +132,7 @@ def _receipts(rooms: Rooms, root: Path) -> Iterator[dict[str, Any]]:
     totals = []
     for receipt in receipts:
         fields = rooms.read(manifest.parent / receipt["image"], "en").fields
-        totals.append(_amount(fields.get("total", "")) == _amount(receipt["total"]))
+        totals.append(_amount(fields.get("total", "")) == _amount(receipt["key"]["total"]))
     yield {
         "set": "ocr_sroie_receipts",
         "measure": "total right",

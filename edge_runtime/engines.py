@@ -39,14 +39,23 @@ class EngineSlot(Generic[E]):
         cost_mb: memory it is expected to need, in MiB.
         pool: told before a load so that it can make room.
         pinned: never unloaded once loaded.
+        external: a program of its own, which takes its memory anew at every use.
     """
 
     def __init__(
-        self, name: str, load: Callable[[], E], *, cost_mb: int, pool: EnginePool, pinned: bool
+        self,
+        name: str,
+        load: Callable[[], E],
+        *,
+        cost_mb: int,
+        pool: EnginePool,
+        pinned: bool,
+        external: bool,
     ) -> None:
         self.name = name
         self.cost_mb = cost_mb
         self.pinned = pinned
+        self._external = external
         self.last_used = 0.0
         self._load = load
         self._pool = pool
@@ -62,6 +71,8 @@ class EngineSlot(Generic[E]):
             ModelMissingError, ModelCorruptError, EngineError: it cannot be loaded.
         """
         with self._lock:
+            if self._engine is not None and self._external:
+                self._pool.make_room(self)
             engine = self._engine or self._loaded()
             self._users += 1
         try:
@@ -113,10 +124,18 @@ class EnginePool:
         self._lock = threading.Lock()
 
     def slot(
-        self, name: str, load: Callable[[], E], *, cost_mb: int, pinned: bool = False
+        self,
+        name: str,
+        load: Callable[[], E],
+        *,
+        cost_mb: int,
+        pinned: bool = False,
+        external: bool = False,
     ) -> EngineSlot[E]:
         """Register an engine; nothing is loaded yet."""
-        created = EngineSlot(name, load, cost_mb=cost_mb, pool=self, pinned=pinned)
+        created = EngineSlot(
+            name, load, cost_mb=cost_mb, pool=self, pinned=pinned, external=external
+        )
         self._slots.append(created)  # type: ignore[arg-type]
         return created
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 COST_MB = {"encoder": 120, "asr": 210, "ocr": 420, "tts": 500, "llm": 600}
 """What a stage's engine adds at its worst moment, MiB; measured by bench/memory.py."""
-LITE_COST_MB = {"ocr": 20, "tts": 10}
-"""Engines that run as programs of their own cost this process next to nothing."""
+LITE_COST_MB = {"ocr": 100, "tts": 20}
+"""Engines that run as programs of their own: what those programs take while they run."""
 
 WHISPER_LANGUAGES = (
     "zh", "en", "es", "fr", "de", "ja", "ko", "pt", "it", "ru", "ar", "hi", "id", "th", "tr", "vi",
@@ -64,7 +64,7 @@ class Engines:
     def _slot(self, stage: str, load: Callable[[], E], *, pinned: bool = False) -> EngineSlot[E]:
         external = getattr(self.profile, stage) in {"tesseract", "espeak-ng"}
         cost = LITE_COST_MB[stage] if external else COST_MB[stage]
-        return self.pool.slot(stage, load, cost_mb=cost, pinned=pinned)
+        return self.pool.slot(stage, load, cost_mb=cost, pinned=pinned, external=external)
 
     def _encoder(self) -> Encoder:
         from edge_runtime.nlu import Encoder

@@ -196,3 +196,13 @@ def test_a_missing_model_stays_the_error_it_is() -> None:
 
 def test_this_process_uses_some_memory() -> None:
     assert 5 < engines.resident_mb() < 100_000
+
+
+def test_room_is_made_for_a_program_of_its_own_at_every_use(memory: Memory) -> None:
+    pool = EnginePool(550)
+    program = pool.slot("ocr", lambda: Toy("ocr", 0, memory), cost_mb=300, external=True)
+    (speech,) = slots(pool, memory, "asr")
+    touch(program)
+    touch(speech)
+    touch(program)
+    assert memory.log == ["+ocr", "+asr", "-asr"]

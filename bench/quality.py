@@ -120,7 +120,7 @@ def _spoken(text: str, measure: str) -> str:
         c if unicodedata.category(c)[0] in "LN" else " "
         for c in unicodedata.normalize("NFKC", text).casefold()
     )
-    return " ".join(plain.replace(" ", "") if measure == "CER" else plain.split())
+    return " ".join(plain.replace(" ", "")) if measure == "CER" else " ".join(plain.split())
 
 
 def _receipts(rooms: Rooms, root: Path) -> Iterator[dict[str, Any]]:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge_runtime.commands.console import err, reported
+from edge_runtime.commands.console import err, print_json, reported
 from edge_runtime.commands.opening import opened_assistant
-from edge_runtime.commands.options import Pack, Profile
+from edge_runtime.commands.options import Json, Pack, Profile
 from edge_runtime.config import Settings, load_settings
 from edge_runtime.errors import ConfigError
 
@@ -25,6 +25,7 @@ def serve(
     pack: Pack = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port; 0 is refused.")] = None,
+    json: Json = False,
 ) -> None:
     """Serve the kiosk page and the API; on 127.0.0.1:8765 unless told otherwise.
 
@@ -33,15 +34,19 @@ def serve(
     edge-runtime serve
 
     EDGE_PORT=9000 edge-runtime serve --profile lite
+
+    edge-runtime serve --json   (prints its address as a JSON object once it is ready)
     """
-    with reported(as_json=False):
+    with reported(as_json=json):
         settings = load_settings(profile=profile, pack=pack, host=host, port=port)
         listening = _listen(settings)
         with opened_assistant(settings) as assistant:
-            _run(assistant, settings, listening)
+            _run(assistant, settings, listening, as_json=json)
 
 
-def _run(assistant: Assistant, settings: Settings, listening: socket.socket) -> None:
+def _run(
+    assistant: Assistant, settings: Settings, listening: socket.socket, *, as_json: bool
+) -> None:
     import uvicorn
 
     from edge_runtime.api.app import create_app
@@ -55,7 +60,11 @@ def _run(assistant: Assistant, settings: Settings, listening: socket.socket) -> 
         timeout_graceful_shutdown=_SHUTDOWN_S,
         server_header=False,
     )
-    err.print(f"The assistant is ready: http://{settings.host}:{settings.port}/", markup=False)
+    address = f"http://{settings.host}:{settings.port}/"
+    if as_json:
+        print_json({"ready": address})
+    else:
+        err.print(f"The assistant is ready: {address}", markup=False)
     uvicorn.Server(config).run(sockets=[listening])
 
 

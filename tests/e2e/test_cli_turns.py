@@ -169,20 +169,15 @@ def test_chat_ends_at_an_empty_line_or_at_the_end_of_input(data: Path) -> None:
     assert "Spruce Store" in talk.out
 
 
-def restore_ctrl_c() -> None:
-    """A shell that runs the tests in the background makes its children ignore Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 def test_ctrl_c_ends_a_waiting_chat(data: Path) -> None:
+    # A shell that runs the tests in the background makes its children ignore Ctrl-C.
     with subprocess.Popen(
-        [EDGE, "chat", "--json"],
+        ["env", "--default-signal=INT", EDGE, "chat", "--json"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=environment(data),
-        preexec_fn=restore_ctrl_c,
     ) as process:
         assert process.stdin
         assert process.stdout

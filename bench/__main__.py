@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from bench import memory, quality, turns
+from bench import encoder, memory, quality, turns
 
-BENCHES = {"memory": memory.main, "turns": turns.main, "quality": quality.main}
+BENCHES = {
+    "memory": memory.main,
+    "turns": turns.main,
+    "quality": quality.main,
+    "encoder": encoder.main,
+}
 
 
 def main(names: list[str]) -> int:

@@ -40,13 +40,13 @@ def main() -> None:
         assistant.close()
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
+def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
 
 
 def _intents(rooms: Rooms) -> None:
     rows = []
-    tests = _lines(DATA / "retail_test.jsonl")
+    tests = lines(DATA / "retail_test.jsonl")
     for language in ("zh", "en", "es"):
         of_language = [t for t in tests if t["language"] == language]
         found = rooms.understand_many([t["text"] for t in of_language], [None] * len(of_language))
@@ -73,7 +73,7 @@ def _intents(rooms: Rooms) -> None:
 
 
 async def _answers(assistant: Assistant) -> None:
-    questions = _lines(DATA / "retail_answers_dev.jsonl")
+    questions = lines(DATA / "retail_answers_dev.jsonl")
     right: dict[str, list[bool]] = {}
     for question in questions:
         events = [e async for e in assistant.turn(TurnRequest(question["text"]))]
@@ -101,7 +101,7 @@ def _speech(rooms: Rooms, root: Path) -> Iterator[dict[str, Any]]:
         if not manifest.is_file():
             yield {"set": name, "measure": measure, "items": 0, "value": "not at hand"}
             continue
-        clips = [c for c in _lines(manifest) if c.get("text")]
+        clips = [c for c in lines(manifest) if c.get("text")]
         clips = [c for c in clips if (manifest.parent / c["audio"]).is_file()]
         if measure == "WER":
             clips = [c for c in clips if c["lang"] in {"en", "es", "fr", "de", "it"}]
@@ -128,7 +128,7 @@ def _receipts(rooms: Rooms, root: Path) -> Iterator[dict[str, Any]]:
     if not manifest.is_file():
         yield {"set": "ocr_sroie_receipts", "measure": "total", "items": 0, "value": "not at hand"}
         return
-    receipts = [r for r in _lines(manifest) if (manifest.parent / r["image"]).is_file()]
+    receipts = [r for r in lines(manifest) if (manifest.parent / r["image"]).is_file()]
     totals = []
     for receipt in receipts:
         fields = rooms.read(manifest.parent / receipt["image"], "en").fields

@@ -15,6 +15,7 @@ from typing import Final
 
 from converters.errors import BarsMissedError, ModelFileError, OptionError
 from converters.evaluate.cards import read_card
+from converters.evaluate.engines import model_digest
 from converters.evaluate.nlu import nlu_subject
 from converters.formats import file_format, refuse_pickle
 from converters.gguf import read_header
@@ -37,10 +38,10 @@ NOT_STATED: Final = "not stated"
 class BundleSpec:
     """What goes into a bundle, and how it is labelled.
 
-    ``components`` are model files, ``pack`` a domain pack's folder, ``cards`` the quality cards of
-    what is bundled, all of which must clear their bars. No ``profiles`` means all; no ``languages``
-    means the pack's. ``licence`` is that of components which do not state their own;
-    ``min_runtime`` the oldest edge-runtime version that can run the bundle.
+    ``components`` are model files and folders, ``pack`` a domain pack's folder, ``cards`` the
+    quality cards of what is bundled, all of which must clear their bars. No ``profiles`` means all;
+    no ``languages`` means the pack's. ``licence`` is that of components which do not state their
+    own; ``min_runtime`` the oldest edge-runtime version that can run the bundle.
     """
 
     name: str
@@ -85,9 +86,10 @@ def build_bundle(spec: BundleSpec, out: Path, *, progress: Report = silent) -> B
     cards = {path: read_card(path) for path in spec.cards}
     _require_cleared(cards)
     progress("reading components", 0.0)
-    sources = [_component(path, spec.licence) for path in spec.components]
+    sources = [source for path in spec.components for source in _components(path, spec.licence)]
     hashes = {source.component.sha256 for source in sources}
-    subjects, languages = set(hashes), spec.languages
+    folders = {model_digest(path) for path in spec.components if path.is_dir()}
+    subjects, languages = hashes | folders, spec.languages
     if spec.pack is not None:
         pack = load_pack(spec.pack)
         languages = languages or pack.languages
@@ -137,12 +139,22 @@ def _require_subjects(cards: Mapping[Path, QualityCard], subjects: set[str]) -> 
             )
 
 
-def _component(path: Path, licence: str) -> _Source:
+def _components(path: Path, licence: str) -> Iterator[_Source]:
+    """A file, or every file of a folder under the folder's name."""
+    if not path.is_dir():
+        yield _component(path, path.name, licence)
+        return
+    for file in sorted(path.rglob("*")):
+        if not file.is_dir():
+            yield _component(file, f"{path.name}/{file.relative_to(path).as_posix()}", licence)
+
+
+def _component(path: Path, name: str, licence: str) -> _Source:
     refuse_pickle(path)
     kind = file_format(path)
     if kind == "gguf":
         licence = read_header(path).licence or licence
-    return _source(path, path.name, kind, licence)
+    return _source(path, name, kind, licence)
 
 
 def _pack_sources(root: Path, name: str, licence: str) -> Iterator[_Source]:

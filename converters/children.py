@@ -1,7 +1,8 @@
-"""Runs a step in a process of its own, so that a crash of llama.cpp is an error like any other."""
+"""Runs a step in a process of its own, so that a crash of its engine is an error like any other."""
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -23,7 +24,7 @@ def run_module(module: str, arguments: Sequence[str], *, step: str, progress: Re
     """Run ``python -m module`` to its end; returns what it wrote to standard output.
 
     ``[done/all]`` in its standard error tells ``progress``; the last other line is its reason when
-    it fails. It never outlives this call, whatever interrupts it.
+    it fails. It never outlives this call, whatever interrupts or kills it.
 
     Raises:
         ConversionError: it failed or crashed.
@@ -33,7 +34,7 @@ def run_module(module: str, arguments: Sequence[str], *, step: str, progress: Re
     with (
         tempfile.TemporaryFile("w+") as output,
         subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
+            [sys.executable, "-m", "converters.child", str(os.getpid()), module, *arguments],
             stdout=output,
             stderr=subprocess.PIPE,
             text=True,
@@ -53,8 +54,8 @@ def run_module(module: str, arguments: Sequence[str], *, step: str, progress: Re
         reason = said[0] if said else "it gave no reason"
         if code < 0:
             name = signal.Signals(-code).name
-            raise ConversionError(f"llama.cpp crashed ({name}) while {step}: {reason}")
+            raise ConversionError(f"The process crashed ({name}) while {step}: {reason}")
         if code:
-            raise ConversionError(f"llama.cpp failed while {step}: {reason}")
+            raise ConversionError(f"It failed while {step}: {reason}")
         output.seek(0)
         return output.read(_MAX_OUTPUT)

@@ -6,7 +6,7 @@ import signal
 
 import typer
 
-from converters.commands import building, measuring
+from converters.commands import building, distilling, measuring, onnx, running
 from edge_runtime import __version__
 from edge_runtime.commands.console import out
 
@@ -20,9 +20,13 @@ app = typer.Typer(
 )
 
 app.command("quantize")(building.quantize)
+app.command("quantize-onnx")(onnx.quantize_onnx)
+app.command("importance")(building.importance)
 app.add_typer(measuring.app, name="evaluate")
+app.command("distill")(distilling.distill)
 app.command("train-nlu")(building.train_nlu)
 app.command("bundle")(building.bundle)
+app.command("run")(running.run)
 
 
 def _print_version(wanted: bool) -> None:

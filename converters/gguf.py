@@ -49,28 +49,48 @@ _TYPES: Final[Mapping[int, tuple[str, int, int]]] = {
     26: ("I32", 1, 4), 27: ("I64", 1, 8), 28: ("F64", 1, 8), 29: ("IQ1_M", 256, 56),
     30: ("BF16", 1, 2), 34: ("TQ1_0", 256, 54), 35: ("TQ2_0", 256, 66), 39: ("MXFP4", 32, 17),
 }  # fmt: skip
+TYPE_IDS: Final[Mapping[str, int]] = {name: number for number, (name, _, _) in _TYPES.items()}
+"""ggml's number of each tensor type, by name."""
+
 _UNQUANTISED: Final = frozenset({"F64", "F32", "F16", "BF16"})
 _FOUR_BIT: Final = frozenset({"Q4_0", "Q4_1", "Q4_K", "IQ4_NL", "IQ4_XS", "MXFP4"})
 
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """One tensor: its type's name, number of weights, and where its ``size`` bytes start."""
+    """One tensor: its type's name, number of weights, and where its ``size`` bytes start.
+
+    ``shape`` has the columns (inputs) first, as the file has.
+    """
 
     name: str
     type: str
     weights: int
     offset: int
     size: int
+    shape: tuple[int, ...]
+
+    @property
+    def columns(self) -> int:
+        return self.shape[0]
+
+    @property
+    def matrix(self) -> bool:
+        """Whether it has several rows: only such are quantised."""
+        return len(self.shape) > 1
 
 
 @dataclass(frozen=True, slots=True)
 class GgufHeader:
-    """What a GGUF file says of itself; ``metadata`` leaves arrays (the vocabulary) out."""
+    """What a GGUF file says of itself; ``metadata`` leaves arrays (the vocabulary) out.
+
+    Tensors' offsets count from ``data_start``.
+    """
 
     version: int
     metadata: Mapping[str, Scalar]
     tensors: tuple[Tensor, ...]
+    data_start: int
 
     @property
     def architecture(self) -> str:
@@ -99,6 +119,12 @@ class GgufHeader:
         """Share of the weights that are stored in 4 bits, in [0, 1]."""
         stored = sum(tensor.weights for tensor in self.tensors if tensor.type in _FOUR_BIT)
         return stored / max(1, self.weights)
+
+
+def bytes_per_weight(type_name: str) -> float:
+    """Bytes that a weight of this type takes."""
+    _, block, block_bytes = _TYPES[TYPE_IDS[type_name]]
+    return block_bytes / block
 
 
 def read_header(path: Path) -> GgufHeader:
@@ -143,8 +169,9 @@ class _Reader:
         infos = [self._tensor_info() for _ in range(tensor_count)]
         if not infos:
             raise self._damaged("it holds no tensors")
-        tensors = self._placed(infos, self._alignment(metadata))
-        return GgufHeader(version, metadata, tensors)
+        alignment = self._alignment(metadata)
+        start = -(-self._file.tell() // alignment) * alignment
+        return GgufHeader(version, metadata, self._placed(infos, start, alignment), start)
 
     def _alignment(self, metadata: Mapping[str, Scalar]) -> int:
         alignment = metadata.get("general.alignment", 32)
@@ -163,10 +190,10 @@ class _Reader:
         type_name, block, block_bytes = _TYPES[kind]
         if not shape or shape[0] % block or not 0 < weights <= self._size * 8:
             raise self._damaged(f"tensor '{name}' has an impossible shape")
-        return Tensor(name, type_name, weights, self._number("Q"), weights // block * block_bytes)
+        offset, size = self._number("Q"), weights // block * block_bytes
+        return Tensor(name, type_name, weights, offset, size, tuple(shape))
 
-    def _placed(self, infos: list[Tensor], alignment: int) -> tuple[Tensor, ...]:
-        start = -(-self._file.tell() // alignment) * alignment
+    def _placed(self, infos: list[Tensor], start: int, alignment: int) -> tuple[Tensor, ...]:
         if len({tensor.name for tensor in infos}) != len(infos):
             raise self._damaged("two tensors share a name")
         end = start

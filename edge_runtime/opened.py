@@ -74,7 +74,9 @@ class OpenedRooms:
 
     @cached_property
     def understander(self) -> Understander:
-        return Understander(self.pack, self.embedder, self._derived)
+        task = self.engines.heads.task
+        student = (self.embedder, task.labels) if task else None
+        return Understander(self.pack, self.embedder, self._derived, student=student)
 
     @cached_property
     def dialogue(self) -> Dialogue:

@@ -6,10 +6,11 @@ import contextlib
 import hashlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_runtime.bundles import Catalogue, ModelStore
+from edge_runtime.bundles import Catalogue, ModelStore, shipped_files
 from edge_runtime.config import Profile, Settings
 from edge_runtime.engines import E, EnginePool, EngineSlot
 from edge_runtime.errors import ModelMissingError
@@ -18,8 +19,9 @@ from edge_runtime.packs import Pack
 if TYPE_CHECKING:
     from edge_runtime.asr import Recognizer
     from edge_runtime.generation import LanguageModel
-    from edge_runtime.nlu import Encoder
+    from edge_runtime.nlu import Choice, Encoder
     from edge_runtime.nlu.base import TextKind, Vectors
+    from edge_runtime.nlu.network import TaskOutput
     from edge_runtime.ocr import TextReader
     from edge_runtime.tts import Synthesizer
 
@@ -66,13 +68,31 @@ class Engines:
         cost = LITE_COST_MB[stage] if external else COST_MB[stage]
         return self.pool.slot(stage, load, cost_mb=cost, pinned=pinned, external=external)
 
+    @property
+    def encoder_files(self) -> Mapping[str, Path]:
+        """The encoder that came with the package, else the fetched one."""
+        name = self.profile.encoder
+        return shipped_files(name) or self.store.files(name)
+
+    @cached_property
+    def heads(self) -> Choice:
+        """Trained heads that came with the encoder for this pack, where its examples are theirs.
+
+        Raises:
+            ModelMissingError, ModelCorruptError: they came, but are damaged.
+        """
+        from edge_runtime.nlu import choose_task
+
+        return choose_task(shipped_files(f"{self.profile.encoder}-{self._pack.name}"), self._pack)
+
     def _encoder(self) -> Encoder:
         from edge_runtime.nlu import Encoder
 
         return Encoder(
-            self.store.files(self.profile.encoder),
+            self.encoder_files,
             self._settings.models_dir / "derived",
             self._settings.threads,
+            self.heads.task,
         )
 
     def _recognizer(self) -> Recognizer:
@@ -119,9 +139,10 @@ class Engines:
         )
 
     def _model(self) -> LanguageModel:
-        from edge_runtime.generation.llama import LlamaModel
+        from edge_runtime.generation.registry import load_language_model
 
-        return LlamaModel(self.store.files(self.profile.llm), threads=self._settings.threads)
+        files = self.store.files(self.profile.llm)
+        return load_language_model(files, threads=self._settings.threads)
 
 
 class PooledEmbedder:
@@ -143,3 +164,7 @@ class PooledEmbedder:
     def encode(self, texts: Sequence[str], kind: TextKind) -> Vectors:
         with self._slot.use() as encoder:
             return encoder.encode(texts, kind)
+
+    def understand(self, texts: Sequence[str]) -> list[TaskOutput]:
+        with self._slot.use() as encoder:
+            return encoder.understand(texts)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, cast, get_args
 
 import typer
 
 from converters import bundle as bundles
+from converters import imatrix as watching
 from converters import quantize as quantising
 from converters import train_nlu as training
 from converters.commands.options import Bars, Json, Outside, Threads, encoder_files
@@ -22,17 +24,37 @@ from edge_runtime.turn import OUT_OF_SCOPE
 
 
 def quantize(
-    model: Annotated[Path, typer.Argument(metavar="MODEL.gguf", help="The model to shrink.")],
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="A GGUF file or a Hugging Face folder.")
+    ],
     target: Annotated[Path, typer.Argument(metavar="OUT.gguf", help="What to write.")],
-    kind: Annotated[str, typer.Option("--type", metavar="Q8_0|Q4_K_M|Q4_0|F16", help="Format.")],
+    kind: Annotated[
+        str, typer.Option("--type", metavar="F32|F16|Q8_0|Q4_K_M|Q4_0", help="Format.")
+    ],
+    importance: Annotated[
+        Path | None,
+        typer.Option("--importance", metavar="FILE", help="What 'edge-convert importance' wrote."),
+    ] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option("--keep", metavar="TENSOR=TYPE", help="Keep tensors higher; repeatable."),
+    ] = None,
     threads: Threads = 2,
     json: Json = False,
 ) -> None:
-    """Quantise a GGUF model; the output is complete or absent.
+    """Turn a model into GGUF and quantise it; the output is complete or absent.
+
+    A folder is converted by llama.cpp's own converter, fetched once and kept apart. The first
+    [bold]--keep[/] that fits a tensor counts; [bold]*[/] stands for anything.
 
     [bold]Examples[/]
 
-    edge-convert quantize merged.gguf shop.q4.gguf --type Q4_K_M
+    edge-convert quantize merged/ shop.f16.gguf --type F16
+
+    edge-convert quantize shop.f16.gguf shop.q4.gguf --type Q4_K_M --importance shop.importance
+
+    edge-convert quantize shop.f16.gguf shop.q4.gguf --type Q4_0 --keep output.weight=Q8_0
+    --keep "blk.*.attn_v.weight=Q6_K"
     """
     with reported(as_json=json):
         known = get_args(quantising.QuantType)
@@ -43,6 +65,8 @@ def quantize(
                 model,
                 target,
                 cast(quantising.QuantType, kind.upper()),
+                importance=importance,
+                keep=quantising.parse_keep(keep or []),
                 threads=threads,
                 progress=progress,
             )
@@ -56,6 +80,8 @@ def quantize(
                     "sha256": made.sha256,
                     "bits_per_weight": made.bits_per_weight,
                     "tensor_types": dict(made.tensor_types),
+                    "kept": dict(made.kept),
+                    "importance": made.importance,
                     "notes": list(made.notes),
                 }
             )
@@ -66,6 +92,39 @@ def quantize(
             f"{made.bits_per_weight:.2f} bits a weight: {types} tensors",
             *made.notes,
             sep="\n",
+            markup=False,
+            soft_wrap=True,
+        )
+
+
+def importance(
+    model: Annotated[Path, typer.Argument(metavar="MODEL.gguf", help="At 16 or 32 bits.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="What to write.")],
+    text: Annotated[
+        Path, typer.Option("--text", metavar="FILE", help="Text of the domain, not the test's.")
+    ],
+    max_tokens: Annotated[
+        int, typer.Option("--max-tokens", min=64, max=1_000_000, help="Tokens to read.")
+    ] = 16_384,
+    threads: Threads = 2,
+    json: Json = False,
+) -> None:
+    """Watch a model read text of the domain: which weights matter for it when quantising.
+
+    [bold]Examples[/]
+
+    edge-convert importance shop.f16.gguf shop.importance --text train.txt
+    """
+    with reported(as_json=json):
+        with shown() as progress:
+            made = watching.collect_importance(
+                model, text, target, max_tokens=max_tokens, threads=threads, progress=progress
+            )
+        if json:
+            print_json({**asdict(made), "path": str(made.path)})
+            return
+        out.print(
+            f"{made.path}  {made.tensors} tensors, from {made.tokens} tokens",
             markup=False,
             soft_wrap=True,
         )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
 from converters.dataset import suggestion
 from converters.errors import ModelFileError, OptionError
+from converters.evaluate.pages import write_pages
+from converters.evaluate.pictures import bars
 from edge_runtime.bundles.card import Bar, QualityCard
 from edge_runtime.bundles.documents import MAX_DOCUMENT_BYTES
 from edge_runtime.errors import StorageError
@@ -21,7 +24,11 @@ _AT_LEAST: Final = {
     "out_of_scope_recall": "share of out-of-scope utterances that are turned away",
     "sentiment_macro_f1": "F1 averaged over negative, neutral and positive",
     "entity_f1": "F1 over (type, value) pairs",
+    "answer_faithfulness": "share of replies that keep to the facts and say what was hoped for",
+    "reply_accuracy": "share of the hoped-for replies' tokens that the model expects first",
+    "answer_supported": "share of replies without a claim that the facts do not support",
     "top1_agreement": "share of tokens where model and reference expect the same next token",
+    "within_allowed_loss": "1 when it lost no more of the reference's task scores than its bits may",
     "tokens_per_s": "tokens generated a second",
     "prefill_tokens_per_s": "tokens of a prompt read a second",
 }
@@ -29,6 +36,9 @@ _AT_MOST: Final = {
     "intent_ece": "expected calibration error of the intent's confidence, 15 bins of equal mass",
     "latency_p50_ms": "milliseconds an utterance, median",
     "latency_p95_ms": "milliseconds an utterance, 95th percentile",
+    "compliance_misses": "replies that break a compliance rule of the pack",
+    "answer_faithfulness_loss": "share of the reference's faithful replies that were lost",
+    "reply_accuracy_loss": "share of the reference's reply accuracy that was lost",
     "mean_kl": "Kullback-Leibler divergence from the reference, nats a token",
     "perplexity": "perplexity on the text",
     "first_token_ms": "milliseconds to the first token after a prompt of 64",
@@ -39,6 +49,7 @@ _AT_MOST: Final = {
 _FACTS: Final = {
     "rows": "labelled lines",
     "tokens": "tokens scored",
+    "replies": "questions the model was asked",
     "threshold": "confidence below which an utterance is turned away",
 }
 _MEANINGS: Final[Mapping[str, str]] = {**_AT_LEAST, **_AT_MOST, **_FACTS}
@@ -83,7 +94,15 @@ def read_card(path: Path) -> QualityCard:
         raise ModelFileError(f"The card {path} cannot be read: {error.strerror}.") from error
 
 
-def write_card(card: QualityCard, path: Path, *, title: str, facts: Mapping[str, str]) -> None:
+def write_card(
+    card: QualityCard,
+    path: Path,
+    *,
+    title: str,
+    facts: Mapping[str, str],
+    plots: bool = False,
+    more: str = "",
+) -> None:
     """Write ``path`` (JSON) and the page beside it (``.md``).
 
     Args:
@@ -91,15 +110,37 @@ def write_card(card: QualityCard, path: Path, *, title: str, facts: Mapping[str,
         path: of the JSON; the page takes its name.
         title: of the page.
         facts: what a reader must know besides, such as the machine.
+        plots: write the page as HTML, too, with what was measured by language as pictures.
+        more: Markdown that ends the page.
 
     Raises:
         StorageError: they cannot be written.
     """
     try:
         write_atomic(path, card.to_json())
-        write_atomic(path.with_suffix(".md"), page(card, title, facts).encode())
+        if not plots:
+            write_atomic(path.with_suffix(".md"), (page(card, title, facts) + more).encode())
     except OSError as error:
         raise StorageError(f"{path} cannot be written: {error.strerror}.") from error
+    if plots:
+        write_pages(path, page(card, title, facts) + more, _figures(card))
+
+
+def _figures(card: QualityCard) -> list[str]:
+    """Measures that are shares, by language."""
+    by_measure: dict[str, dict[str, float]] = defaultdict(dict)
+    for name, value in sorted(card.metrics.items()):
+        base, _, language = name.partition(".")
+        if language and base in _AT_LEAST:
+            by_measure[base][language] = value
+    drawn = []
+    for base, values in by_measure.items():
+        shown = {"all": card.metrics[base], **values} if base in card.metrics else values
+        bar = card.bars.get(base)
+        low = [name for name, value in shown.items() if bar and not bar.clears(value)]
+        limit = bar.limit if bar else None
+        drawn.append(bars(shown, title=base, label=_AT_LEAST[base], limit=limit, marked=low))
+    return drawn
 
 
 def page(card: QualityCard, title: str, facts: Mapping[str, str]) -> str:

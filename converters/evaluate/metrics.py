@@ -37,6 +37,8 @@ def expected_calibration_error(
 
 def macro_f1(predicted: Sequence[str], truth: Sequence[str]) -> float:
     """F1 averaged over the classes that occur in ``truth``."""
+    # Imported late: it takes longer than most commands.
+
     labels = sorted(set(truth))
     return float(f1_score(truth, predicted, labels=labels, average="macro", zero_division=0))
 

@@ -83,6 +83,7 @@ def _examine(settings: Settings) -> Iterator[Finding]:
     yield _pack(settings)
     yield _folder("data folder", settings.data_dir, "EDGE_DATA_DIR")
     yield _folder("models folder", settings.models_dir, "EDGE_MODELS_DIR")
+    yield _understanding(settings)
     for stage in STAGES:
         engine = getattr(settings.engines, stage)
         if engine:
@@ -109,6 +110,18 @@ def _pack(settings: Settings) -> Finding:
             "pack", False, error.message, f"edge-runtime knowledge check {settings.pack}"
         )
     return Finding("pack", True, f"{pack.name} {pack.version}: {', '.join(pack.languages)}")
+
+
+def _understanding(settings: Settings) -> Finding:
+    """Which classifiers read what customers say, and why those."""
+    from edge_runtime.packs import load_pack
+    from edge_runtime.wiring import Engines
+
+    try:
+        heads = Engines(settings, load_pack(settings.pack_dir)).heads
+    except EdgeRuntimeError as error:
+        return Finding("understanding", False, error.message, error.hint)
+    return Finding("understanding", True, heads.reason)
 
 
 def _folder(name: str, path: Path, variable: str) -> Finding:

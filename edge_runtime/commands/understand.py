@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json as json_module
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any, TextIO
 
 import typer
 
 from edge_runtime.commands.console import out, print_json, reported
-from edge_runtime.commands.opening import opened_rooms
+from edge_runtime.commands.opening import opened_rooms, preparing
 from edge_runtime.commands.options import Json, Language, Pack, Profile
-from edge_runtime.config import load_settings
+from edge_runtime.config import Settings, load_settings
 from edge_runtime.errors import TextError
 from edge_runtime.languages import language_code
+from edge_runtime.turn import Understanding
 from edge_runtime.wire import to_json
+
+UnderstandMany = Callable[[Sequence[str], Sequence[str | None]], list[Understanding]]
 
 _BATCH = 32
 _MAX_LINE = 1_000_000
@@ -26,6 +31,10 @@ def understand(
         list[str] | None, typer.Argument(help="Utterances; else JSONL on standard input.")
     ] = None,
     lang: Language = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a bundle made by 'edge-convert train-nlu': its intents."),
+    ] = None,
     profile: Profile = None,
     pack: Pack = None,
     json: Json = False,
@@ -40,6 +49,8 @@ def understand(
     edge-runtime understand "我的订单什么时候到?"
 
     edge-runtime understand < utterances.jsonl > understood.jsonl
+
+    edge-runtime understand --bundle my-intents < utterances.jsonl
     """
     as_json = json or not text
     with reported(as_json=as_json):
@@ -49,15 +60,32 @@ def understand(
             lines = ((one, language_code(lang)) for one in text)
         else:
             lines = _read(sys.stdin, lang, settings.max_text_chars)
-        with opened_rooms(settings) as rooms:
+        with _opened(settings, bundle) as understand_many:
             for batch in _batches(lines):
                 texts, languages = zip(*batch, strict=True)
-                for result in rooms.understand_many(texts, languages):
+                for result in understand_many(texts, languages):
                     shown = _shown(to_json(result))
                     if as_json:
                         print_json(shown)
                     else:
                         out.print_json(data=shown)
+
+
+@contextmanager
+def _opened(settings: Settings, bundle: Path | None) -> Iterator[UnderstandMany]:
+    if bundle is None:
+        with opened_rooms(settings) as rooms:
+            yield rooms.understand_many
+        return
+    from edge_runtime.trained import opened_bundle
+
+    with opened_bundle(bundle, settings) as understander:
+        with preparing() as progress:
+            understander.prepare(progress)
+        yield lambda texts, languages: [
+            understander.understand(text, language=language)
+            for text, language in zip(texts, languages, strict=True)
+        ]
 
 
 def _shown(value: dict[str, Any]) -> dict[str, Any]:

@@ -21,15 +21,17 @@ import llama_cpp
 
 from edge_runtime.errors import EngineError
 from edge_runtime.generation.base import Prompt
+from edge_runtime.generation.chatml import (
+    ANSWER,
+    BATCH,
+    END,
+    REPEAT_LAST_N,
+    REPEAT_PENALTY,
+    SYSTEM,
+    USER,
+)
 
 _SCRATCH = 0
-_BATCH = 64
-"""Tokens evaluated between two looks at the clock and at cancellation."""
-_SYSTEM = "<|im_start|>system\n"
-_USER = "<|im_end|>\n<|im_start|>user\n"
-_ANSWER = "<|im_end|>\n<|im_start|>assistant\n"
-_REPEAT_LAST_N = 64
-_REPEAT_PENALTY = 1.05
 
 
 class LlamaModel:
@@ -70,11 +72,11 @@ class LlamaModel:
         self._vocab = llama_cpp.llama_model_get_vocab(self._model)
         self._ctx = self._new_context(threads, context, kept)
         self._memory = llama_cpp.llama_get_memory(self._ctx)
-        self._batch = llama_cpp.llama_batch_init(_BATCH, 0, 1)
+        self._batch = llama_cpp.llama_batch_init(BATCH, 0, 1)
         self._sampler = _new_sampler(llama_cpp.llama_vocab_n_tokens(self._vocab))
         self._free = list(range(1, kept + 1))
         self._prefixes: OrderedDict[tuple[int, ...], int] = OrderedDict()
-        self._stop = self._markup("<|im_end|>")[0]
+        self._stop = self._markup(END)[0]
 
     def close(self) -> None:
         with self._lock:
@@ -117,7 +119,7 @@ class LlamaModel:
     def _generate(
         self, prompt: Prompt, max_tokens: int, deadline: float, cancelled: threading.Event
     ) -> Generator[str]:
-        tail = [*self._text(prompt.question), *self._markup(_ANSWER)]
+        tail = [*self._text(prompt.question), *self._markup(ANSWER)]
         position = self._keep_prefixes(
             prompt, deadline=deadline, cancelled=cancelled, reserve=len(tail) + max_tokens
         )
@@ -154,8 +156,8 @@ class LlamaModel:
 
         Returns their length in tokens, or ``None`` when cancelled or out of time.
         """
-        system = (*self._markup(_SYSTEM), *self._text(f"{prompt.system}\n"))
-        context = (*self._text(prompt.context), *self._markup(_USER))
+        system = (*self._markup(SYSTEM), *self._text(f"{prompt.system}\n"))
+        context = (*self._text(prompt.context), *self._markup(USER))
         whole = system + context
         if len(whole) + reserve > self._context_size:
             raise EngineError(
@@ -221,10 +223,10 @@ class LlamaModel:
     ) -> bool:
         """Evaluate ``tokens`` at ``position``; False when cancelled or out of time."""
         batch = self._batch
-        for start in range(0, len(tokens), _BATCH):
+        for start in range(0, len(tokens), BATCH):
             if cancelled.is_set() or time.monotonic() > deadline:
                 return False
-            chunk = tokens[start : start + _BATCH]
+            chunk = tokens[start : start + BATCH]
             batch.n_tokens = len(chunk)
             for i, token in enumerate(chunk):
                 batch.token[i] = token
@@ -251,7 +253,7 @@ class LlamaModel:
     def _new_context(self, threads: int, context: int, kept: int) -> Any:
         params = llama_cpp.llama_context_default_params()
         params.n_ctx = context
-        params.n_batch = params.n_ubatch = _BATCH
+        params.n_batch = params.n_ubatch = BATCH
         params.n_seq_max = kept + 1
         params.n_threads = params.n_threads_batch = threads
         params.kv_unified = True
@@ -263,10 +265,9 @@ class LlamaModel:
 
 
 def _new_sampler(vocabulary: int) -> Any:
-    """Greedy with a light repetition penalty: the same question gets the same answer."""
     chain = llama_cpp.llama_sampler_chain_init(llama_cpp.llama_sampler_chain_default_params())
     penalties = llama_cpp.llama_sampler_init_penalties(
-        vocabulary, _REPEAT_LAST_N, _REPEAT_PENALTY, 0.0, 0.0
+        vocabulary, REPEAT_LAST_N, REPEAT_PENALTY, 0.0, 0.0
     )
     llama_cpp.llama_sampler_chain_add(chain, penalties)
     llama_cpp.llama_sampler_chain_add(chain, llama_cpp.llama_sampler_init_greedy())

@@ -1,76 +1,73 @@
-"""multilingual-e5-small on ONNX Runtime: one vector space for a hundred languages.
+"""Sentence vectors, and what trained heads say, from one encoder for a hundred languages.
 
-Wang et al., "Multilingual E5 Text Embeddings", 2024. Similarities of this model sit high
-(0.7 to 1.0); compare them, do not read them as probabilities.
+The encoder is multilingual-e5-small (Wang et al., "Multilingual E5 Text Embeddings", 2024), whole
+or as the student made from it. Similarities of this model sit high (0.7 to 1.0); compare them, do
+not read them as probabilities.
 """
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, Generic, TypeVar
 
 import numpy as np
 
-from edge_runtime.errors import EngineError, ModelCorruptError, ModelMissingError
+from edge_runtime.errors import EngineError, ModelMissingError
 from edge_runtime.nlu.base import TextKind, Vectors
-from edge_runtime.nlu.build import BUILDER_VERSION, GRAPH, PIECES
-from edge_runtime.nlu.e5file import E5File
-from edge_runtime.nlu.files import sha256
-from edge_runtime.nlu.tokenizer import Tokenizer
+from edge_runtime.nlu.e5 import MODEL_FILE, E5Network
+from edge_runtime.nlu.network import StudentNetwork, TaskOutput
+from edge_runtime.nlu.student import WORDS, Task, TaskLabels, check_encoder
+from edge_runtime.nlu.tokenizer import Pieces
 
-MODEL_FILE: Final = "e5-small-q4.bin"
+Network = StudentNetwork | E5Network
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
 _PREFIX: Final[Mapping[TextKind, str]] = {"query": "query: ", "passage": "passage: "}
 _MAX_TOKENS: Final[Mapping[TextKind, int]] = {"query": 128, "passage": 512}
-_BATCH_TOKENS: Final = 256
-_REMEMBERED: Final = 512
-_BUILD_TIMEOUT_S: Final = 300
+_REMEMBERED_VECTORS: Final = 512
+_REMEMBERED_OUTPUTS: Final = 64
 
 
 class Encoder:
     """Encodes queries and passages; safe to call from several threads at once.
 
     Args:
-        files: the verified model files by name; needs ``e5-small-q4.bin``.
-        cache_dir: where the graph built from the file is kept between starts.
+        files: the verified model files by name: a student's base, or ``e5-small-q4.bin``.
+        cache_dir: where the graph built from ``e5-small-q4.bin`` is kept between starts.
         threads: threads of one forward pass.
+        task: heads trained for this base, which :meth:`understand` then reads.
 
     Raises:
         ModelMissingError: ``files`` lacks the model.
-        ModelCorruptError: the model file is not sound.
+        ModelCorruptError: a file is not sound, or ``task`` belongs to another encoder.
         StorageError: the cache folder cannot be written.
-        EngineError: the graph cannot be built or loaded.
+        EngineError: a graph cannot be built or loaded.
     """
 
-    def __init__(self, files: Mapping[str, Path], cache_dir: Path, threads: int) -> None:
-        if MODEL_FILE not in files:
-            raise ModelMissingError(
-                f"The encoder needs {MODEL_FILE}.", hint="Run 'edge-runtime models pull'."
-            )
-        source = files[MODEL_FILE]
-        self._file = E5File(source)
-        shape = self._file.shape
+    def __init__(
+        self,
+        files: Mapping[str, Path],
+        cache_dir: Path,
+        threads: int,
+        task: Task | None = None,
+    ) -> None:
+        network = _network(files, cache_dir, threads, task)
+        self._network: Network | None = network
+        self.fingerprint = network.fingerprint
+        if task is not None:
+            check_encoder(task.labels, self.fingerprint)
+        self.labels: TaskLabels | None = task.labels if task else None
+        self._words = network.words
+        shape = self._words.shape
         self.dimension = shape.hidden
-        self.fingerprint = f"{sha256(source)[:32]}-{BUILDER_VERSION}"
-        kinds = self._file.floats("emb.type", shape.token_types, shape.hidden)
-        self._positions = self._file.floats("emb.pos", shape.positions, shape.hidden) + kinds[0]
-        self._session: Any = None
-        self._tokenizer: Tokenizer | None = None
-        self._lock = threading.Lock()
-        self._remembered: OrderedDict[tuple[TextKind, str], Vectors] = OrderedDict()
-        built = cache_dir / f"e5-{self.fingerprint}"
-        if not _is_built(built):
-            _build(source, built)
-        try:
-            self._load(built, threads)
-        except (EngineError, ModelCorruptError):
-            # What an earlier power cut or a failing card left behind: made anew once.
-            _build(source, built)
-            self._load(built, threads)
+        kinds = self._words.floats("emb.type", shape.token_types, shape.hidden)
+        self._positions = self._words.floats("emb.pos", shape.positions, shape.hidden) + kinds[0]
+        self._vectors: _Memory[tuple[TextKind, str], Vectors] = _Memory(_REMEMBERED_VECTORS)
+        self._outputs: _Memory[str, TaskOutput] = _Memory(_REMEMBERED_OUTPUTS)
 
     def encode(self, texts: Sequence[str], kind: TextKind) -> Vectors:
         """Unit-norm vectors of ``texts``, float32 of shape (n, 384).
@@ -81,17 +78,38 @@ class Encoder:
         Raises:
             EngineError: the runtime failed, or the encoder is closed.
         """
-        found = self._recall(texts, kind)
-        wanted = [text for text in dict.fromkeys(texts) if text not in found]
-        tokens = [self._tokenize(text, kind) for text in wanted]
-        for batch in _batches([len(ids) for ids in tokens]):
-            vectors = self._forward([tokens[index] for index in batch])
-            found.update(zip((wanted[index] for index in batch), vectors, strict=True))
-        self._remember(found, kind)
+        network = self._open()
+        found = self._vectors.recall((kind, text) for text in texts)
+        wanted = [text for text in dict.fromkeys(texts) if (kind, text) not in found]
+        tokens = [self._pieces(network, text, kind).ids for text in wanted]
+        for batch in _batches([len(ids) for ids in tokens], network.batch_tokens):
+            vectors = network.vectors(*self._inputs([tokens[index] for index in batch]))
+            names = ((kind, wanted[index]) for index in batch)
+            found.update(zip(names, vectors, strict=True))
+        self._vectors.remember(found)
         out = np.empty((len(texts), self.dimension), np.float32)
         for row, text in enumerate(texts):
-            out[row] = found[text]
+            out[row] = found[kind, text]
         return out
+
+    def understand(self, texts: Sequence[str]) -> list[TaskOutput]:
+        """What the trained heads say of each text as a query; its vector comes with it.
+
+        Raises:
+            EngineError: the runtime failed, or the encoder is closed or has no trained heads.
+        """
+        network = self._open()
+        if not isinstance(network, StudentNetwork):
+            raise EngineError("This encoder has no trained heads.")
+        found = self._outputs.recall(texts)
+        for text in dict.fromkeys(texts):
+            if text not in found:
+                pieces = self._pieces(network, text, "query")
+                inputs = self._inputs([pieces.ids])
+                found[text] = network.understand(*inputs, tuple(pieces.spans))
+        self._outputs.remember(found)
+        self._vectors.remember({("query", text): out.vector for text, out in found.items()})
+        return [found[text] for text in texts]
 
     def smoke(self) -> None:
         """Check that translations lie closer together than unrelated sentences.
@@ -99,111 +117,92 @@ class Encoder:
         Raises:
             EngineError: they do not, or the encoder cannot run at all.
         """
+        network = self._open()
         texts = ("where is my order", "我的订单在哪里", "the cat sleeps on the sofa")
-        vectors = self._forward([self._tokenize(text, "query") for text in texts])
+        ids = [self._pieces(network, text, "query").ids for text in texts]
+        vectors = network.vectors(*self._inputs(ids))
         if not float(vectors[0] @ vectors[1]) > float(vectors[0] @ vectors[2]):
             raise EngineError("The encoder runs but its vectors make no sense on this machine.")
 
     def close(self) -> None:
         """Free the network; later calls raise :class:`EngineError`."""
-        with self._lock:
-            self._session = None
-            self._tokenizer = None
-            self._remembered.clear()
+        self._network = None
+        self._vectors.forget()
+        self._outputs.forget()
 
-    def _load(self, built: Path, threads: int) -> None:
-        import onnxruntime  # type: ignore[import-untyped]
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 4
-        # An arena would keep the largest batch's memory for ever.
-        options.enable_cpu_mem_arena = False
-        # Idle worker threads must not burn the cores that speech and the language model need.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(built / GRAPH), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # ONNX Runtime's exceptions share no base of their own
-            raise EngineError(
-                f"The encoder graph cannot be loaded: {_first_line(error)}"
-            ) from error
-        self._tokenizer = Tokenizer(self._file, built / PIECES)
-
-    def _tokenize(self, text: str, kind: TextKind) -> list[int]:
-        tokenizer = self._tokenizer
-        if tokenizer is None:
+    def _open(self) -> Network:
+        network = self._network
+        if network is None:
             raise EngineError("The encoder is closed.")
-        limit = min(_MAX_TOKENS[kind], self._file.shape.positions)
-        return tokenizer.encode(_PREFIX[kind] + text, limit)
+        return network
 
-    def _forward(self, tokens: Sequence[Sequence[int]]) -> Vectors:
-        session = self._session
-        if session is None:
-            raise EngineError("The encoder is closed.")
+    def _pieces(self, network: Network, text: str, kind: TextKind) -> Pieces:
+        limit = min(_MAX_TOKENS[kind], self._words.shape.positions)
+        return network.tokenizer.pieces(text, limit, _PREFIX[kind])
+
+    def _inputs(self, tokens: Sequence[Sequence[int]]) -> tuple[Vectors, Vectors]:
+        """Embeddings (batch, tokens, dimension) and mask (batch, tokens), zeros for padding."""
         width = max(map(len, tokens))
         embeddings = np.zeros((len(tokens), width, self.dimension), np.float32)
         mask = np.zeros((len(tokens), width), np.float32)
         for row, ids in enumerate(tokens):
             size = len(ids)
-            words = self._file.rows("emb.word", self.dimension, ids)
+            words = self._words.rows("emb.word", self.dimension, ids)
             embeddings[row, :size] = words + self._positions[:size]
             mask[row, :size] = 1.0
-        try:
-            (vectors,) = session.run(["vectors"], {"embeddings": embeddings, "mask": mask})
-        except Exception as error:  # ONNX Runtime's exceptions share no base of their own
-            raise EngineError(f"The encoder failed: {_first_line(error)}") from error
-        result: Vectors = vectors
-        return result
+        return embeddings, mask
 
-    def _recall(self, texts: Sequence[str], kind: TextKind) -> dict[str, Vectors]:
-        found: dict[str, Vectors] = {}
+
+def _network(
+    files: Mapping[str, Path], cache_dir: Path, threads: int, task: Task | None
+) -> Network:
+    if WORDS in files:
+        return StudentNetwork(files, threads, task)
+    if MODEL_FILE in files:
+        return E5Network(files, cache_dir, threads)
+    raise ModelMissingError(
+        f"The encoder needs {WORDS} or {MODEL_FILE}.", hint="Run 'edge-runtime models pull'."
+    )
+
+
+class _Memory(Generic[Key, Value]):
+    """The most recent results; safe to use from several threads at once."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[Key, Value] = OrderedDict()
+
+    def recall(self, keys: Iterable[Key]) -> dict[Key, Value]:
+        found: dict[Key, Value] = {}
         with self._lock:
-            for text in texts:
-                vector = self._remembered.get((kind, text))
-                if vector is not None:
-                    self._remembered.move_to_end((kind, text))
-                    found[text] = vector
+            for key in keys:
+                if key in self._kept:
+                    self._kept.move_to_end(key)
+                    found[key] = self._kept[key]
         return found
 
-    def _remember(self, found: Mapping[str, Vectors], kind: TextKind) -> None:
+    def remember(self, found: Mapping[Key, Value]) -> None:
         with self._lock:
-            for text, vector in found.items():
-                self._remembered[(kind, text)] = vector
-            while len(self._remembered) > _REMEMBERED:
-                self._remembered.popitem(last=False)
+            for key, value in found.items():
+                self._kept[key] = value
+                self._kept.move_to_end(key)
+            while len(self._kept) > self._size:
+                self._kept.popitem(last=False)
+
+    def forget(self) -> None:
+        with self._lock:
+            self._kept.clear()
 
 
-def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Indexes of texts of like length, each batch at most ``_BATCH_TOKENS`` tokens when padded."""
+def _batches(lengths: Sequence[int], limit: int) -> Iterator[list[int]]:
+    """Indexes of texts of like length, each batch at most ``limit`` tokens when padded; a text
+    longer than that goes alone."""
     batch: list[int] = []
     for index in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if batch and lengths[index] * (len(batch) + 1) > _BATCH_TOKENS:
+        if batch and lengths[index] * (len(batch) + 1) > limit:
             yield batch
             batch = []
         batch.append(index)
     if batch:
         yield batch
-
-
-def _is_built(folder: Path) -> bool:
-    return (folder / GRAPH).is_file() and (folder / PIECES).is_file()
-
-
-def _build(source: Path, folder: Path) -> None:
-    command = [sys.executable, "-m", "edge_runtime.nlu.build", str(source), str(folder)]
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_BUILD_TIMEOUT_S, check=False
-        )
-    except subprocess.TimeoutExpired as error:
-        raise EngineError("Building the encoder graph took too long.") from error
-    if done.returncode:
-        reason = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
-        raise EngineError(f"The encoder graph could not be built: {reason[0]}")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

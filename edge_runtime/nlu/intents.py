@@ -5,6 +5,8 @@ Examples in two languages serve the hundred that the encoder knows.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -50,25 +52,37 @@ class IntentClassifier:
         found = evidence(self._linear, self._examples, head.labels, vectors)
         odds = found.features @ head.calibration[:-1] + head.calibration[-1]
         return [
-            self._result(int(best), shares, 1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, value)))))
+            decided(head.classes.tolist(), int(best), shares, value)
             for best, shares, value in zip(found.best, found.shares, odds.tolist(), strict=True)
         ]
 
-    def _result(self, best: int, shares: Floats, right: float) -> IntentResult:
-        classes = self._head.classes
-        rest = 1.0 - float(shares[best]) or 1.0
-        order = sorted(
-            (index for index in range(len(classes)) if classes[index] != OUT_OF_SCOPE),
-            key=lambda index: (index != best, -shares[index]),
-        )
-        # What the best intent does not get is shared out as the head would.
-        candidates = tuple(
-            (str(classes[i]), right if i == best else (1.0 - right) * float(shares[i]) / rest)
-            for i in order[:_CANDIDATES]
-        )
-        if right < 0.5:
-            return IntentResult(OUT_OF_SCOPE, 1.0 - right, candidates)
-        return IntentResult(str(classes[best]), right, candidates)
+
+def decided(
+    classes: Sequence[str], best: int, shares: Floats, odds: float, threshold: float = 0.5
+) -> IntentResult:
+    """The verdict on one text.
+
+    Args:
+        classes: all intents (k), out of scope among them.
+        best: index of the likeliest one in scope.
+        shares: probabilities of the classes (k).
+        odds: calibrated log-odds that ``best`` is right.
+        threshold: the probability below which the text is out of scope.
+    """
+    right = 1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, odds))))
+    rest = 1.0 - float(shares[best]) or 1.0
+    order = sorted(
+        (index for index in range(len(classes)) if classes[index] != OUT_OF_SCOPE),
+        key=lambda index: (index != best, -shares[index]),
+    )
+    # What the best intent does not get is shared out as the head would.
+    candidates = tuple(
+        (str(classes[i]), right if i == best else (1.0 - right) * float(shares[i]) / rest)
+        for i in order[:_CANDIDATES]
+    )
+    if right < threshold:
+        return IntentResult(OUT_OF_SCOPE, 1.0 - right, candidates)
+    return IntentResult(str(classes[best]), right, candidates)
 
 
 def load_classifier(pack: Pack, encoder: Embedder, cache_dir: Path) -> IntentClassifier:
@@ -85,6 +99,13 @@ def load_classifier(pack: Pack, encoder: Embedder, cache_dir: Path) -> IntentCla
     examples += _parallel(OUT_OF_SCOPE, pack.out_of_scope)
     examples += _parallel(OUT_OF_SCOPE, _general(), general=True)
     return IntentClassifier(trained("intents", examples, encoder, cache_dir, load_intents))
+
+
+def examples_digest(pack: Pack) -> str:
+    """Identity of what the pack teaches about intents: hex sha256 of its examples."""
+    examples = {name: dict(intent.examples) for name, intent in pack.intents.items()}
+    state = [examples, dict(pack.out_of_scope)]
+    return hashlib.sha256(json.dumps(state, sort_keys=True).encode("ascii")).hexdigest()
 
 
 def _intent_examples(pack: Pack) -> Iterator[Example]:

@@ -6,8 +6,8 @@ million pieces costs 60 MB of memory and more than a second at every start.
 
 from __future__ import annotations
 
-import re
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +17,6 @@ import numpy.typing as npt
 from edge_runtime.errors import ModelCorruptError
 from edge_runtime.nlu.e5file import E5File, Vocabulary
 
-_SPACES: Final = re.compile(" {2,}")
 _SPACE_MARK: Final = "\u2581"
 _EMPTY: Final = -1
 _UNKNOWN_PENALTY: Final = 10.0
@@ -53,6 +52,18 @@ def piece_index(vocabulary: Vocabulary) -> npt.NDArray[np.int32]:
     return np.array(table, np.int32)
 
 
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """A tokenised text: ``ids`` with ``<s>`` and ``</s>``, and for each its [start, end).
+
+    Positions are characters of the text as given; what stands for none of it (``<s>``, ``</s>``,
+    the prefix) has an empty span.
+    """
+
+    ids: list[int]
+    spans: list[tuple[int, int]]
+
+
 class Tokenizer:
     """Text to piece ids, ``<s>`` and ``</s>`` included.
 
@@ -76,21 +87,49 @@ class Tokenizer:
             raise ModelCorruptError(f"Tokeniser index {index} cannot be read.") from error
         size = len(table) if table.ndim == 1 else 0
         sound = table.dtype == np.int32 and size > 0 and size & (size - 1) == 0
-        if not sound or table.max() >= self._vocabulary.count or table.min() < _EMPTY:
+        # Without an empty slot the search for a missing prefix would never end.
+        if not sound or table.max() >= self._vocabulary.count or table.min() != _EMPTY:
             raise ModelCorruptError(f"Tokeniser index {index} is of another vocabulary.")
         self._table = memoryview(table)
         self._mask = size - 1
 
     def normalize(self, text: str) -> str:
         """The text as the vocabulary knows it: mapped, single-spaced, spaces marked."""
-        clean = text[:_MAX_CHARS].encode("utf-8", "replace").decode("utf-8")
-        mapped = _SPACES.sub(" ", clean.translate(self._normalization))
-        return (mapped if mapped.startswith(" ") else " " + mapped).replace(" ", _SPACE_MARK)
+        return self._normalized(text)[0]
 
     def encode(self, text: str, limit: int) -> list[int]:
         """At most ``limit`` ids; a longer text loses its end, never ``</s>``."""
+        return self.pieces(text, limit).ids
+
+    def pieces(self, text: str, limit: int, prefix: str = "") -> Pieces:
+        """``prefix`` and ``text`` as one; spans are positions in ``text`` alone."""
+        normalized, sources = self._normalized(prefix + text)
+        ids, spans = [self._vocabulary.bos], [(0, 0)]
+        for start, end, piece in self._segments(normalized)[: limit - 2]:
+            first, last = sources[start] - len(prefix), sources[end - 1] + 1 - len(prefix)
+            ids.append(piece)
+            spans.append((max(0, first), last) if last > 0 else (0, 0))
+        return Pieces([*ids, self._vocabulary.eos], [*spans, (0, 0)])
+
+    def _normalized(self, text: str) -> tuple[str, list[int]]:
+        """The normalised text, and for each of its characters where it came from in ``text``."""
+        clean = text[:_MAX_CHARS].encode("utf-8", "replace").decode("utf-8")
+        chars: list[str] = []
+        sources: list[int] = []
+        for index, char in enumerate(clean):
+            for mapped in self._normalization.get(ord(char), char):
+                if mapped != " " or chars[-1:] != [" "]:
+                    chars.append(mapped)
+                    sources.append(index)
+        if chars[:1] != [" "]:
+            chars.insert(0, " ")
+            sources.insert(0, 0)
+        return "".join(chars).replace(" ", _SPACE_MARK), sources
+
+    def _segments(self, normalized: str) -> list[tuple[int, int, int]]:
+        """The likeliest pieces of ``normalized``, each (start, end, id)."""
         vocabulary = self._vocabulary
-        chars = [char.encode("utf-8") for char in self.normalize(text)]
+        chars = [char.encode("utf-8") for char in normalized]
         best = [float("-inf")] * (len(chars) + 1)
         best[0] = 0.0
         back: list[tuple[int, int]] = [(0, vocabulary.unk)] * (len(chars) + 1)
@@ -104,13 +143,14 @@ class Tokenizer:
                 if score > best[end]:
                     best[end] = score
                     back[end] = (start, piece)
-        ids: list[int] = []
-        at = len(chars)
-        while at:
-            at, piece = back[at]
-            ids.append(piece)
-        ids.reverse()
-        return [vocabulary.bos, *ids[: limit - 2], vocabulary.eos]
+        found: list[tuple[int, int, int]] = []
+        end = len(chars)
+        while end:
+            start, piece = back[end]
+            found.append((start, end, piece))
+            end = start
+        found.reverse()
+        return found
 
     def _matches(self, chars: list[bytes], start: int) -> list[tuple[int, int]]:
         """Pieces that begin at ``start``, each with the position after its last character."""

@@ -2,45 +2,36 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Final, Self
+from typing import Self
 
 from edge_runtime.nlu import intents, sentiment
 from edge_runtime.nlu.base import Embedder, Progress
-from edge_runtime.nlu.entities import EntityExtractor
-from edge_runtime.nlu.language import detect_language
-from edge_runtime.nlu.normalize import Normalizer, clean
+from edge_runtime.nlu.preparing import Preparation, Prepared
+from edge_runtime.nlu.reading import FrozenHeads, Heads, Reading, StudentHeads, TaskEncoder
+from edge_runtime.nlu.student import TaskLabels
+from edge_runtime.nlu.tags import merged
 from edge_runtime.packs.schema import Pack
-from edge_runtime.turn import Entity, Understanding
-
-_CODES: Final = frozenset({"order_id", "phone", "email", "url", "postcode"})
-_ORDER_WORD = re.compile(
-    r"订单|单号|\border|\bpedido|bestell|commande|注文|주문|заказ", re.IGNORECASE
-)
-_ORDER_NAMES = {"zh": "我的订单", "en": "my order", "es": "mi pedido"}
-
-
-@dataclass(frozen=True, slots=True)
-class _Heads:
-    intents: intents.IntentClassifier
-    sentiment: sentiment.SentimentClassifier
+from edge_runtime.turn import Understanding
 
 
 class Understander:
     """Understands utterances for one pack.
 
-    The classifiers are trained on the pack's examples the first time and come from ``cache_dir``
-    after that; :meth:`prepare` does it ahead of the first customer.
+    Without trained heads, classifiers are trained on the pack's examples the first time and come
+    from ``cache_dir`` after that; :meth:`prepare` does it ahead of the first customer.
 
     Args:
         pack: the domain pack.
         encoder: the sentence encoder; its own memory of recent texts lets retrieval reuse the
             vector of the same query.
         cache_dir: where trained classifiers are kept.
+        student: the encoder opened with trained heads and what they are labelled with; they are
+            used instead of the pack's examples.
+        lexical: whether the pack's own words (colloquial forms, product names) are what customers
+            use here; not so where the heads are for another business.
         today: the day that "tomorrow" is reckoned from.
         order_patterns: regular expressions of the shop's order numbers.
     """
@@ -51,16 +42,19 @@ class Understander:
         encoder: Embedder,
         cache_dir: Path,
         *,
+        student: tuple[TaskEncoder, TaskLabels] | None = None,
+        lexical: bool = True,
         today: Callable[[], date] = date.today,
         order_patterns: Sequence[str] = (),
     ) -> None:
         self._pack = pack
         self._encoder = encoder
         self._cache_dir = cache_dir
+        self._student = student
         self._today = today
-        self._normalizer = Normalizer(pack.lexicon.colloquial)
-        self._entities = EntityExtractor(pack.lexicon.terms, order_patterns)
-        self._heads: _Heads | None = None
+        lexicon = pack.lexicon if lexical else None
+        self._preparation = Preparation(lexicon, pack.languages, order_patterns)
+        self._heads: Heads | None = None
 
     def prepare(self, progress: Progress = lambda step, share: None) -> Self:
         """Train or load the classifiers; returns itself.
@@ -73,17 +67,28 @@ class Understander:
         self._load(progress)
         return self
 
-    def _ready(self) -> _Heads:
+    def _ready(self) -> Heads:
         return self._heads or self._load(lambda step, share: None)
 
-    def _load(self, progress: Progress) -> _Heads:
+    def _load(self, progress: Progress) -> Heads:
         progress("intents", 0.0)
+        student = self._student
+        heads = self._student_heads(*student) if student else self._frozen_heads(progress)
+        self._heads = heads
+        progress("ready", 1.0)
+        return heads
+
+    def _student_heads(self, encoder: TaskEncoder, labels: TaskLabels) -> StudentHeads:
+        by_feeling = None
+        if not labels.sentiments:
+            by_feeling = sentiment.load_classifier(self._pack, encoder, self._cache_dir)
+        return StudentHeads(encoder, labels, by_feeling)
+
+    def _frozen_heads(self, progress: Progress) -> FrozenHeads:
         by_intent = intents.load_classifier(self._pack, self._encoder, self._cache_dir)
         progress("sentiment", 0.7)
         by_feeling = sentiment.load_classifier(self._pack, self._encoder, self._cache_dir)
-        self._heads = heads = _Heads(by_intent, by_feeling)
-        progress("ready", 1.0)
-        return heads
+        return FrozenHeads(self._encoder, by_intent, by_feeling)
 
     def understand(
         self, text: str, *, language: str | None = None, hint: str | None = None
@@ -103,63 +108,29 @@ class Understander:
     def understand_many(
         self, texts: Sequence[str], *, language: str | None = None, hint: str | None = None
     ) -> list[Understanding]:
-        """Understand several utterances with one pass of the encoder, results in order.
+        """Understand several utterances, results in order.
 
         Raises:
             TextError: as for :meth:`understand`, for any of them.
         """
         heads = self._ready()
-        languages: list[str] = []
-        normalized: list[str] = []
-        for text in texts:
-            cleaned = clean(text)
-            spoken = language or detect_language(cleaned, self._pack.languages, hint)[0]
-            languages.append(spoken)
-            normalized.append(self._normalizer.normalize(cleaned, spoken))
         today = self._today()
-        entities = [
-            self._entities.extract(plain, spoken, today)
-            for plain, spoken in zip(normalized, languages, strict=True)
+        prepared = [
+            self._preparation.prepare(text, today, language=language, hint=hint) for text in texts
         ]
-        meant = [
-            _without_codes(plain, items, spoken)
-            for plain, items, spoken in zip(normalized, entities, languages, strict=True)
-        ]
-        vectors = self._encoder.encode(meant, "query")
-        found = zip(
-            texts,
-            normalized,
-            languages,
-            entities,
-            heads.intents.classify(vectors),
-            heads.sentiment.classify(vectors),
-            strict=True,
-        )
-        return [
-            Understanding(
-                text=text,
-                normalized=plain,
-                language=spoken,
-                intent=wanted.intent,
-                intent_confidence=wanted.confidence,
-                sentiment=felt.sentiment,
-                sentiment_confidence=felt.confidence,
-                entities=items,
-                candidates=wanted.candidates,
-            )
-            for text, plain, spoken, items, wanted, felt in found
-        ]
+        readings = heads.read([one.meant for one in prepared])
+        return [_understanding(*pair) for pair in zip(prepared, readings, strict=True)]
 
 
-def _without_codes(text: str, entities: Sequence[Entity], language: str) -> str:
-    """``text`` as the encoder should see it: "where is my order AB12345" asks no more than
-    "where is my order", but its vector lies elsewhere. "Where is AB12345" is the same question
-    with the order unnamed, so the word stands in for its number. A code alone stays."""
-    bare = kept = text
-    for item in reversed(entities):
-        if item.type in _CODES:
-            unnamed = item.type == "order_id" and not _ORDER_WORD.search(text)
-            name = _ORDER_NAMES.get(language, _ORDER_NAMES["en"]) if unnamed else ""
-            kept = f"{kept[: item.start]} {name} {kept[item.end :]}"
-            bare = f"{bare[: item.start]} {bare[item.end :]}"
-    return " ".join(kept.split()) if any(map(str.isalpha, bare)) else text
+def _understanding(said: Prepared, read: Reading) -> Understanding:
+    return Understanding(
+        text=said.text,
+        normalized=said.normalized,
+        language=said.language,
+        intent=read.intent.intent,
+        intent_confidence=read.intent.confidence,
+        sentiment=read.sentiment.sentiment,
+        sentiment_confidence=read.sentiment.confidence,
+        entities=merged(said.entities, read.spans, said.normalized, said.places),
+        candidates=read.intent.candidates,
+    )

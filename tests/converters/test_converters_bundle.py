@@ -15,7 +15,9 @@ from typer.testing import CliRunner
 from converters.bundle import BundleSpec, build_bundle
 from converters.cli import app
 from converters.errors import BarsMissedError, ModelFileError, OptionError
+from converters.evaluate.engines import model_digest
 from edge_runtime.bundles.blobs import BlobStore
+from edge_runtime.bundles.card import Bar, QualityCard
 from edge_runtime.bundles.manifest import BundleManifest
 from edge_runtime.bundles.slots import Slots
 from edge_runtime.config import PACKS_DIR
@@ -61,6 +63,24 @@ def test_a_card_below_its_bars_refuses_and_names_them(spec: BundleSpec, tmp_path
     assert not (tmp_path / "store").exists()
 
 
+def test_a_folder_goes_in_whole_under_the_card_of_the_folder(
+    spec: BundleSpec, tmp_path: Path
+) -> None:
+    folder = tmp_path / "shop-int4"
+    folder.mkdir()
+    (folder / "model.onnx").write_bytes(b"graph")
+    (folder / "config.json").write_text("{}")
+    card = QualityCard(model_digest(folder), "d", {"mean_kl": 0.0}, {"mean_kl": Bar(1, "at_most")})
+    (tmp_path / "int4.json").write_bytes(card.to_json())
+    wanted = replace(spec, cards=(tmp_path / "int4.json",), components=(folder,))
+    made = build_bundle(wanted, tmp_path / "store")
+    names = [component.name for component in made.manifest.components]
+    assert names == ["cards/int4.json", "shop-int4/config.json", "shop-int4/model.onnx"]
+    (folder / "config.json").write_bytes(pickle.dumps([1]))
+    with pytest.raises(ModelFileError, match="pickle"):
+        build_bundle(wanted, tmp_path / "other")
+
+
 def test_a_card_of_another_model_is_refused(spec: BundleSpec, tmp_path: Path) -> None:
     other = tmp_path / "other.gguf"
     other.write_bytes(gguf(tensors=5))
@@ -70,8 +90,6 @@ def test_a_card_of_another_model_is_refused(spec: BundleSpec, tmp_path: Path) ->
 
 
 def test_a_card_without_bars_or_no_card_is_refused(spec: BundleSpec, tmp_path: Path) -> None:
-    from edge_runtime.bundles.card import QualityCard
-
     empty = tmp_path / "empty.json"
     empty.write_bytes(QualityCard("0" * 64, "d", {}, {}).to_json())
     with pytest.raises(BarsMissedError, match="sets no bars"):

@@ -1,0 +1,91 @@
+"""Conversations as JSON Lines of ``{"messages": [{"role", "content"}, …]}``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypedDict
+
+from converters.errors import DatasetError
+
+_MAX_LINE_BYTES: Final = 200_000
+_MAX_ROWS: Final = 1_000_000
+_MAX_MESSAGES: Final = 100
+_ROLES: Final = frozenset({"system", "user", "assistant"})
+_SHAPE: Final = (
+    'Each line looks like {"messages": [{"role": "user", "content": "…"}, '
+    '{"role": "assistant", "content": "…"}]}.'
+)
+
+
+class Message(TypedDict):
+    """One turn."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """One line; ``line`` is 1-based, ``reply`` empty where the data has none."""
+
+    line: int
+    prompt: tuple[Message, ...]
+    reply: str
+
+
+def read_conversations(path: Path) -> tuple[Conversation, ...]:
+    """Read conversations; the last turn, where it is the assistant's, is the reply.
+
+    Raises:
+        DatasetError: the file is missing or empty, or a line is wrong; names file and line.
+    """
+    found = tuple(_conversations(path))
+    if not found:
+        raise DatasetError("The file holds no lines.", file=path, hint=_SHAPE)
+    return found
+
+
+def _conversations(path: Path) -> Iterator[Conversation]:
+    try:
+        with path.open("rb") as file:
+            for number in range(1, _MAX_ROWS + 2):
+                line = file.readline(_MAX_LINE_BYTES + 1)
+                if not line:
+                    return
+                if number > _MAX_ROWS or len(line) > _MAX_LINE_BYTES:
+                    raise DatasetError("There is too much here.", file=path, line=number)
+                if line.strip():
+                    yield _conversation(line, path, number)
+    except OSError as error:
+        raise DatasetError(f"The file cannot be read: {error.strerror}.", file=path) from error
+
+
+def _conversation(line: bytes, path: Path, number: int) -> Conversation:
+    try:
+        value: Any = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DatasetError("The line is not JSON in UTF-8.", file=path, line=number) from error
+    messages = value.get("messages") if isinstance(value, dict) else None
+    if not isinstance(messages, list) or not 0 < len(messages) <= _MAX_MESSAGES:
+        raise DatasetError("The line has no 'messages'.", file=path, line=number, hint=_SHAPE)
+    turns = tuple(_message(item, path, number) for item in messages)
+    if turns[-1]["role"] == "assistant":
+        prompt, reply = turns[:-1], turns[-1]["content"]
+    else:
+        prompt, reply = turns, ""
+    if not any(turn["role"] == "user" for turn in prompt):
+        raise DatasetError("Nobody asks anything.", file=path, line=number, hint=_SHAPE)
+    return Conversation(number, prompt, reply)
+
+
+def _message(item: Any, path: Path, number: int) -> Message:
+    if isinstance(item, dict):
+        role, content = item.get("role"), item.get("content")
+        if role in _ROLES and isinstance(content, str) and content.strip():
+            return Message(role=role, content=content)
+    raise DatasetError(
+        "A message has no 'content' or no proper 'role'.", file=path, line=number, hint=_SHAPE
+    )

@@ -1,0 +1,72 @@
+"""Measures one language model on a text; ``python -m converters.evaluate.measure JOB``.
+
+A process of its own for every model, because engines may abort and because peak memory is a
+process's. ``JOB`` is a JSON object: ``model`` (a path), ``text`` (a path), ``max_tokens``,
+``threads``, ``reference`` (a file that an earlier run saved, or null), ``save`` (where to write
+this model's expectations as such a reference, or null), ``replies`` (a file with a JSON list of
+system, context, question and the reply hoped for, or null). The result is one JSON object on
+standard output; ``[done/all]`` lines on standard error tell how far it is.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any, cast
+
+from converters.evaluate.engines import engine_of
+from converters.evaluate.scoring import (
+    Reference,
+    Refused,
+    Scorer,
+    expectations,
+    reply_accuracy,
+    speed,
+    windows_of,
+)
+from edge_runtime.generation import Prompt
+
+
+def open_scorer(model: Path, threads: int) -> Scorer:
+    """The model at ``model`` behind the engine that its files ask for.
+
+    Raises:
+        Refused: the engine cannot load it.
+    """
+    module = importlib.import_module(f"converters.evaluate.{engine_of(model)}_measure")
+    return cast(Scorer, module.open_scorer(model, threads))
+
+
+def measure(job: dict[str, Any]) -> dict[str, float]:
+    model = open_scorer(Path(job["model"]), job["threads"])
+    tokens = model.tokens(Path(job["text"]).read_text("utf-8"))
+    windows = windows_of(tokens, job["max_tokens"])
+    found = speed(model, windows)
+    reference = Reference.load(Path(job["reference"])) if job["reference"] else None
+    if reference is not None and reference.tokens.tolist() != [t for w in windows for t in w]:
+        raise Refused("Model and reference have different vocabularies and cannot be compared.")
+    save = Path(job["save"]) if job["save"] else None
+    found |= expectations(model, windows, against=reference, save=save)
+    if job["replies"]:
+        asked = json.loads(Path(job["replies"]).read_text("utf-8"))
+        found |= reply_accuracy(model, [(Prompt(*parts), reply) for *parts, reply in asked])
+    return found
+
+
+def main(arguments: list[str]) -> int:
+    job = json.loads(arguments[0])
+    os.environ["OMP_NUM_THREADS"] = str(job["threads"])
+    try:
+        result = measure(job)
+    except Refused as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    sys.stdout.write(json.dumps(result))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""Hugging Face folders → ONNX folders → smaller ONNX folders, for decoders and encoders."""

@@ -1,0 +1,53 @@
+"""Heads from a bundle of ``edge-convert train-nlu``, on this device's encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from edge_runtime.bundles import bundle_files
+from edge_runtime.config import Settings
+from edge_runtime.nlu import Encoder, Understander, load_task
+from edge_runtime.packs import load_pack
+from edge_runtime.turn import OUT_OF_SCOPE
+from edge_runtime.wiring import Engines
+
+
+@contextmanager
+def opened_bundle(
+    folder: Path, settings: Settings, base: Mapping[str, Path] | None = None
+) -> Iterator[Understander]:
+    """An understander that reads with the heads in ``folder``; closed when the block ends.
+
+    The pack's words are looked for only where its intents are the bundle's: an intent set of
+    another business has another language.
+
+    Args:
+        folder: ``manifest.json`` and ``files/``.
+        settings: the device's settings.
+        base: the files of the encoder, by default the one this device has.
+
+    Raises:
+        ModelMissingError: there is no bundle, or the encoder has not been fetched.
+        ModelCorruptError: a component is not what the manifest lists, or the heads were trained
+            for another encoder.
+        PackError: the domain pack is broken.
+        EngineError: the encoder cannot run.
+    """
+    task = load_task(bundle_files(folder))
+    pack = load_pack(settings.pack_dir)
+    files = base or Engines(settings, pack).encoder_files
+    derived = settings.models_dir / "derived"
+    encoder = Encoder(files, derived, settings.threads, task)
+    try:
+        intents = set(task.labels.intents) - {OUT_OF_SCOPE}
+        yield Understander(
+            pack,
+            encoder,
+            derived,
+            student=(encoder, task.labels),
+            lexical=intents <= pack.intents.keys(),
+        )
+    finally:
+        encoder.close()

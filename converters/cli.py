@@ -6,7 +6,7 @@ import signal
 
 import typer
 
-from converters.commands import building, distilling, measuring, onnx, running
+from converters.commands import building, distilling, measuring, onnx, running, synthesizing
 from edge_runtime import __version__
 from edge_runtime.commands.console import out
 
@@ -19,6 +19,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
+app.command("synth")(synthesizing.synth)
 app.command("quantize")(building.quantize)
 app.command("quantize-onnx")(onnx.quantize_onnx)
 app.command("importance")(building.importance)

@@ -1,17 +1,18 @@
-"""Large files that are whole or absent, whoever writes them and whatever interrupts that."""
+"""Large files and folders that are whole or absent, whatever interrupts who writes them."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from converters.errors import OptionError
-from edge_runtime.bundles.blobs import require_space
+from edge_runtime.bundles.blobs import require_space, storage_errors
 from edge_runtime.errors import StorageError
-from edge_runtime.files import sync_folder
+from edge_runtime.files import sync_folder, write_atomic
 
 
 @contextlib.contextmanager
@@ -42,6 +43,46 @@ def whole_file(target: Path, needed: int) -> Iterator[Path]:
         raise StorageError(error.message, hint=hint) from error
     except OSError as error:
         raise StorageError(f"{target} cannot be written: {error.strerror or error}.") from error
+
+
+@contextlib.contextmanager
+def resumable_folder(target: Path, key: str) -> Iterator[Path]:
+    """A folder beside ``target`` that becomes it when the block ends well, without its hidden
+    files; otherwise it stays for the next run with the same ``key``.
+
+    Raises:
+        OptionError: ``target`` exists, or another process makes it.
+        StorageError: it cannot be written.
+    """
+    if target.exists():
+        raise OptionError(f"{target} exists already.", hint="Name a new folder, or remove it.")
+    partial = target.with_name(f".{target.name}.partial")
+    kept = partial / ".key"
+    with storage_errors(target):
+        partial.mkdir(parents=True, exist_ok=True)
+        with (partial / ".lock").open("ab") as lock:
+            _lock(lock.fileno(), target)
+            if not kept.exists() or kept.read_text("utf-8") != key:
+                _empty(partial, but=".lock")
+                write_atomic(kept, key.encode())
+            yield partial
+            for path in partial.glob(".*"):
+                _remove(path)
+            partial.rename(target)
+            sync_folder(target.parent)
+
+
+def _empty(folder: Path, *, but: str) -> None:
+    for path in folder.iterdir():
+        if path.name != but:
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def _lock(descriptor: int, target: Path) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -19,12 +18,13 @@ from converters.distill.picture import draw_losses
 from converters.distill.replies import Teacher, collect_replies
 from converters.distill.settings import DistillSettings
 from converters.distill.vocabulary import difference
-from converters.errors import DatasetError, ModelFileError, OptionError
+from converters.errors import DatasetError, ModelFileError
 from converters.evaluate.engines import model_digest, model_size
+from converters.outputs import resumable_folder
 from converters.progress import Report, silent
-from edge_runtime.bundles.blobs import require_space, sha256_of, storage_errors
+from edge_runtime.bundles.blobs import require_space, sha256_of
 from edge_runtime.bundles.documents import canonical_json
-from edge_runtime.files import sync_folder, write_atomic
+from edge_runtime.files import write_atomic
 
 _HELD_OUT: Final = 10
 _MOST_HELD_OUT: Final = 64
@@ -92,11 +92,9 @@ def distill(
     """
     settings = settings or DistillSettings()
     conversations = read_conversations(data)
-    if out.exists():
-        raise OptionError(f"{out} exists already.", hint="Name a new folder, or remove it.")
     said_by = Teacher(teacher, model_digest(teacher))
     key = _key(said_by.digest, model_digest(student), data, settings)
-    with _resumable(out, key) as folder:
+    with resumable_folder(out, key) as folder:
         bases = folder / ".bases"
         small = open_base(student, bases / "student", progress=progress)
         large = open_base(teacher, bases / "teacher", progress=progress)
@@ -237,28 +235,3 @@ def _check_vocabularies(teacher: Path, student: Path, settings: DistillSettings)
 def _key(teacher: str, student: str, data: Path, settings: DistillSettings) -> str:
     parts = [teacher, student, sha256_of(data), asdict(settings)]
     return hashlib.sha256(canonical_json(parts)).hexdigest()
-
-
-@contextlib.contextmanager
-def _resumable(out: Path, key: str) -> Iterator[Path]:
-    """A folder beside ``out`` that becomes it when the block ends well, its hidden files dropped;
-    otherwise it stays for the next run with the same ``key``.
-
-    Raises:
-        StorageError: it cannot be written.
-    """
-    partial = out.with_name(f".{out.name}.partial")
-    kept = partial / ".key"
-    with storage_errors(out):
-        if not kept.exists() or kept.read_text("utf-8") != key:
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(parents=True)
-            write_atomic(kept, key.encode())
-        yield partial
-        for path in partial.glob(".*"):
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
-        partial.rename(out)
-        sync_folder(out.parent)

@@ -68,12 +68,14 @@ class Head(Section):
 
 class Synth(Section):
     """``[synth]``: about ``lines`` labelled lines in ``languages`` (all that are known if none);
-    ``paraphraser`` is a language model that rewords ``paraphrases`` of them."""
+    ``paraphraser`` is a language model that rewords ``paraphrases`` of them, and ``exclude`` names
+    files whose texts must not occur, such as test sets."""
 
     lines: Annotated[int, Field(ge=1, le=200_000)] = 16_000
     languages: tuple[_Language, ...] = ()
     paraphrases: Annotated[int, Field(ge=0, le=200_000)] = 0
     paraphraser: Source | None = None
+    exclude: tuple[Source, ...] = ()
 
 
 class Train(Section):

@@ -39,7 +39,9 @@ _CODE: Final[Mapping[str, str]] = {
     "train-nlu": "1",
     "bundle": "1",
 }
-_NAMES: Final = frozenset({"base", "data", "model", "student", "teacher", "text", "paraphraser"})
+_NAMES: Final = frozenset(
+    {"base", "data", "model", "student", "teacher", "text", "paraphraser", "exclude"}
+)
 _SEEDED: Final = frozenset({"synth", "train", "preferences", "distill", "train-nlu"})
 
 
@@ -99,6 +101,9 @@ class _Builder:
         inputs = self._with_pack({})
         if options.paraphraser:
             inputs["paraphraser"] = self._model(options.paraphraser, "synth.paraphraser")
+        for number, named in enumerate(options.exclude):
+            found = resolve_path(named, self._home, "synth.exclude")
+            inputs[f"{steps.EXCLUDED}{number}"] = found
         self._made.labelled = Made("synth", steps.LINES)
         self._made.conversations = Made("synth", steps.CONVERSATIONS)
         self._made.held_out = Made("synth", steps.HELD_OUT)

@@ -26,6 +26,7 @@ Run = Callable[[Mapping[str, Path], Path, Report], None]
 LINES: Final = "lines"
 CONVERSATIONS: Final = f"{LINES}/replies/train.jsonl"
 HELD_OUT: Final = f"{LINES}/replies/valid.jsonl"
+EXCLUDED: Final = "exclude."
 ADAPTER: Final = "adapter"
 MODEL: Final = "model"
 REFERENCE: Final = "reference.gguf"
@@ -41,12 +42,16 @@ def synth(options: schema.Synth, head: schema.Head) -> Run:
     def run(inputs: Mapping[str, Path], out: Path, progress: Report) -> None:
         from converters.synth import SynthSettings, synthesize
 
+        target = out / LINES
+        if target.exists():
+            return
         settings = SynthSettings(options.lines, options.languages, options.paraphrases, head.seed)
         synthesize(
             inputs["pack"],
-            out / LINES,
+            target,
             settings,
             paraphraser=inputs.get("paraphraser"),
+            exclude=[path for name, path in inputs.items() if name.startswith(EXCLUDED)],
             threads=head.threads,
             progress=progress,
         )

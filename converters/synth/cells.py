@@ -11,14 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from converters.synth.dialects import any_of, colloquial
+from converters.synth.changes import EMOTIONS, changes_of, unmarked
 from converters.synth.fillers import Fillers
-from converters.synth.grammar import Gap, Phrase, say
-from converters.synth.homophones import homophone
+from converters.synth.grammar import Phrase
 from converters.synth.likeness import Exclusion
 from converters.synth.lines import Line, Source
-from converters.synth.noise import Change, replacement, typo
-from converters.synth.phrases import Phrases, PhraseBook
+from converters.synth.phrases import PhraseBook, Phrases
 from converters.synth.pieces import Piece, Utterance, text_of, tidy
 from converters.synth.seen import Seen
 from converters.synth.tagging import Tagger
@@ -30,7 +28,6 @@ _SHARES: Final[Mapping[str, float]] = {
     "negative": 0.21, "positive": 0.16, "polite": 0.12, "typo": 0.17, "homophone": 0.13,
     "dialect": 0.11, "code_switch": 0.10,
 }  # fmt: skip
-_EMOTIONS: Final[Mapping[str, Sentiment]] = {"negative": "negative", "positive": "positive"}
 _SOURCES: Final[Mapping[str, Source]] = {
     "polite": "polite", "typo": "typo", "homophone": "homophone", "dialect": "dialect",
     "code_switch": "code_switch",
@@ -41,7 +38,6 @@ _UNMARKED: Final = 0.55
 _CAPITAL: Final = 0.35
 _ROUNDS: Final = 12
 _ATTEMPTS: Final = 12
-_MAX_WRAPPED: Final = 160
 
 
 class Language:
@@ -66,7 +62,7 @@ class Language:
         self._exclusion = exclusion
         self._seen = seen
         self._seed = seed
-        self._changes = self._make_changes()
+        self._changes = changes_of(pack, book)
 
     def seeds(self, intent: str, wanted: int) -> list[Line]:
         """About ``wanted`` clean lines, none excluded, no two the same: every example of the pack
@@ -89,7 +85,11 @@ class Language:
         if not seeds:
             return []
         rng = self._rng(intent, "fill")
-        clean = _spread(seeds, round(quota * CLEAN_SHARE))
+        wanted = round(quota * CLEAN_SHARE)
+        # What a language model took minutes to write is not left to chance.
+        dear = [line for line in seeds if line.source == "paraphrase"][: wanted // 2]
+        cheap = [line for line in seeds if line.source != "paraphrase"]
+        clean = [*_spread(cheap, wanted - len(dear)), *dear]
         made = list(self._variants(intent, seeds, quota - len(clean), rng))
         rest = [line for line in seeds if line not in clean]
         return [*clean, *made, *rest[: max(0, quota - len(clean) - len(made))]]
@@ -99,7 +99,9 @@ class Language:
 
     def _examples(self, intent: str) -> Iterator[Line]:
         given = (
-            self._pack.out_of_scope if intent == OUT_OF_SCOPE else self._pack.intents[intent].examples
+            self._pack.out_of_scope
+            if intent == OUT_OF_SCOPE
+            else self._pack.intents[intent].examples
         ).get(self._language, ())
         for number, text in enumerate(given):
             origin = f"pack/{intent}/{self._language}/{number}"
@@ -165,8 +167,8 @@ class Language:
         if kind not in self._changes:
             return False
         felt = self._felt(intent)
-        if kind in _EMOTIONS:
-            return intent not in _GREETINGS and felt in ("neutral", _EMOTIONS[kind])
+        if kind in EMOTIONS:
+            return intent not in _GREETINGS and felt in ("neutral", EMOTIONS[kind])
         return kind != "polite" or intent not in _GREETINGS
 
     def _of_kind(
@@ -188,63 +190,19 @@ class Language:
             yield self._labelled(line, made, kind)
 
     def _labelled(self, line: Line, made: Utterance, kind: str) -> Line:
-        if kind not in _EMOTIONS:
+        if kind not in EMOTIONS:
             return line.changed(made, _SOURCES[kind])
-        return replace(line.changed(made, "emotion"), sentiment=_EMOTIONS[kind])
-
-    def _make_changes(self) -> dict[str, Change]:
-        book = self._book
-        changes: dict[str, Change] = {}
-        for kind in (*_EMOTIONS, "polite"):
-            if kind in book.emotions:
-                changes[kind] = _around(book.emotions[kind])
-        if book.keyboard or book.language == "ko":
-            changes["typo"] = typo(book)
-        if book.language == "zh":
-            changes["homophone"] = homophone()
-        elif book.asr:
-            changes["homophone"] = replacement(book.asr, at_most=1)
-        spoken = colloquial(self._pack, book.language)
-        if spoken:
-            changes["dialect"] = any_of(spoken)
-        if book.switch:
-            changes["code_switch"] = replacement(book.switch)
-        return changes
-
-
-def _around(phrases: Phrases) -> Change:
-    """Something said before or after: phrases with the gap ``{text}``."""
-
-    def change(utterance: Utterance, rng: random.Random) -> Utterance | None:
-        if len(text_of(utterance)) > _MAX_WRAPPED:
-            return None
-        parts = say(rng.choice(phrases), rng)
-        inner = utterance if isinstance(parts[-1], Gap) else _unmarked(utterance)
-        pieces: list[Piece] = []
-        for part in parts:
-            pieces += inner if isinstance(part, Gap) else [Piece(part)]
-        return tidy(pieces)
-
-    return change
+        return replace(line.changed(made, "emotion"), sentiment=EMOTIONS[kind])
 
 
 def _styled(utterance: Utterance, rng: random.Random) -> Utterance:
     """As some people type: without the end mark, or with a capital letter."""
     if rng.random() < _UNMARKED:
-        utterance = _unmarked(utterance)
+        utterance = unmarked(utterance)
     if utterance and not utterance[0].entity and rng.random() < _CAPITAL:
         first = utterance[0].text
         utterance = (Piece(first[0].upper() + first[1:]), *utterance[1:])
     return utterance
-
-
-def _unmarked(utterance: Utterance) -> Utterance:
-    if not utterance or utterance[-1].entity:
-        return utterance
-    bare = (*utterance[:-1], Piece(utterance[-1].text.rstrip(" ?.!？。！؟")))
-    if not bare[0].entity:
-        bare = (Piece(bare[0].text.lstrip("¿¡")), *bare[1:])
-    return tidy(bare)
 
 
 def _ways(phrase: Phrase) -> int:

@@ -17,7 +17,7 @@ from edge_runtime.packs import Pack
 _CHINESE: Final = "zh"
 _MOST: Final = 4
 # Words that the dialects write otherwise only in some of their meanings.
-_AMBIGUOUS: Final = frozenset("了 个 点 到 好 要 的 在 是 说 人 家 里 上 下 头 多 几 没 去".split())
+_AMBIGUOUS: Final = frozenset("了个点到好要的在是说人家里上下头多几没去")
 
 
 def colloquial(pack: Pack, language: str) -> list[Change]:

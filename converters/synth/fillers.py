@@ -24,6 +24,12 @@ _THE: Final = "the_"
 _DIGIT: Final = re.compile(r"#")
 _ORDER_FORMS: Final = ("########", "A#######", "W-######", "##########", "N###-#####")
 _ARTICLE: Final = re.compile(r"(?:^|\s)(an? )$")
+_INFLECTED: Final = "="
+# Korean particles that depend on whether the word before them ends in a consonant.
+_PARTICLES: Final = re.compile(r"(을/를|이/가|은/는|과/와|이나/나|으로/로|이에요/예요|이랑/랑)")
+_HANGUL: Final = range(0xAC00, 0xD7A4)
+_FINALS: Final = 28
+_RIEUL: Final = 8
 _MAX_IDS: Final = 200
 _MAX_NESTED: Final = 4
 
@@ -32,7 +38,8 @@ class Fillers:
     """Fills gaps for one pack and language.
 
     ``{goods}`` is any of the pack's goods, ``{food}`` one of the category ``food``;
-    ``{the_goods}`` comes with its article. In fillers ``#`` stands for a digit that is not zero.
+    ``{the_goods}`` comes with its article, or in the accusative where the book gives one
+    (``книга=книгу``). In fillers ``#`` stands for a digit that is not zero.
     """
 
     def __init__(self, pack: Pack, book: PhraseBook) -> None:
@@ -56,26 +63,30 @@ class Fillers:
             gap == "order_id"
             or gap in self._book.fillers
             or gap in self._goods
-            or gap.removeprefix(_THE) in self._the
+            or gap.removeprefix(_THE) in self._goods
             for gap in phrase.gaps
         )
 
-    def say(self, phrase: Phrase, rng: random.Random) -> Utterance:
-        """One way of saying ``phrase``, every gap filled."""
-        return self._contract(tidy(list(self._fill(say(phrase, rng), rng, _MAX_NESTED))))
+    def say(self, phrase: Phrase, rng: random.Random, category: str = _GOODS) -> Utterance:
+        """One way of saying ``phrase``, every gap filled; ``{goods}`` is of ``category``."""
+        parts = [_narrowed(part, category) for part in say(phrase, rng)]
+        return self._contract(tidy(list(self._fill(parts, rng, _MAX_NESTED))))
+
+    def sells(self, category: str) -> bool:
+        """Whether goods of ``category`` are known by name."""
+        return category in self._goods
 
     def terms(self) -> Mapping[str, str]:
         """Goods by their names, and what kind of entity they are."""
         return {
             piece.text: piece.entity
-            for goods in self._goods.values()
+            for goods in (*self._goods.values(), *self._the.values())
             for utterance in goods
             for piece in utterance
+            if piece.entity
         }
 
-    def _fill(
-        self, parts: Sequence[str | Gap], rng: random.Random, depth: int
-    ) -> Iterator[Piece]:
+    def _fill(self, parts: Sequence[str | Gap], rng: random.Random, depth: int) -> Iterator[Piece]:
         for part in parts:
             if isinstance(part, str):
                 yield Piece(_digits(part, rng))
@@ -92,11 +103,14 @@ class Fillers:
             elif part.name in self._goods:
                 yield from rng.choice(self._goods[part.name])
             else:
-                yield from rng.choice(self._the[part.name.removeprefix(_THE)])
+                name = part.name.removeprefix(_THE)
+                yield from rng.choice(self._the.get(name) or self._goods[name])
 
     def _contract(self, utterance: Utterance) -> Utterance:
         if self._book.language == "en":
             utterance = _english_articles(utterance)
+        elif self._book.language == "ko":
+            utterance = _korean_particles(utterance)
         if not self._contractions:
             return utterance
 
@@ -123,7 +137,8 @@ class Fillers:
         for term in pack.lexicon.terms:
             if term.language == book.language and len(term.text) < 40:
                 piece = (Piece(term.text, term.entity),)
-                category = term.value if term.entity == _CATEGORY else categories.get(term.value)
+                known = categories.get(term.value, "")
+                category = term.value if term.entity == _CATEGORY else known
                 # Words whose gender is not known would get the wrong article.
                 if category and not (book.articles and book.goods):
                     yield category, piece, piece
@@ -132,6 +147,9 @@ class Fillers:
                     self._goods.setdefault(_GOODS, []).append(piece)
 
     def _split(self, name: str, entity: str) -> tuple[Utterance, Utterance]:
+        bare, inflected, whole = name.partition(_INFLECTED)
+        if inflected:
+            return (Piece(bare, entity),), (Piece(whole, entity),)
         for article in self._book.articles:
             glue = "" if article.endswith("'") else " "
             if name.startswith(article + glue):
@@ -152,6 +170,33 @@ def _english_articles(utterance: Utterance) -> Utterance:
         article = "" if plural else "an " if piece.text[0].lower() in "aeiou" else "a "
         pieces[place - 1] = Piece(before.text[: found.start(1)] + article)
     return tidy(pieces)
+
+
+def _korean_particles(utterance: Utterance) -> Utterance:
+    """ "책을", "커피를": of ``을/를`` the one that the sound before it asks for."""
+    pieces: list[Piece] = []
+    for piece in utterance:
+        before = pieces[-1].text if pieces else ""
+        pieces.append(piece if piece.entity else Piece(_with_particles(piece.text, before)))
+    return tuple(pieces)
+
+
+def _with_particles(text: str, before: str) -> str:
+    return _PARTICLES.sub(lambda found: _particle(found, before), text)
+
+
+def _particle(found: re.Match[str], before: str) -> str:
+    after_consonant, after_vowel = found[0].split("/")
+    said = (before + found.string[: found.start()])[-1:] or " "
+    final = (ord(said) - _HANGUL.start) % _FINALS if ord(said) in _HANGUL else 0
+    open_ended = final == 0 or (after_vowel == "로" and final == _RIEUL)
+    return after_vowel if open_ended else after_consonant
+
+
+def _narrowed(part: str | Gap, category: str) -> str | Gap:
+    if isinstance(part, str) or part.name.removeprefix(_THE) != _GOODS:
+        return part
+    return Gap(part.name.replace(_GOODS, category))
 
 
 def _digits(text: str, rng: random.Random) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-_TOKENS: Final = re.compile(r"[(|)~]|\{[a-z_]+\}|[^(|){}~]+|[{}]")
+_SIGNS: Final = re.compile(r"[(|)~]|\{[a-z_]+\}|[^(|){}~]+|[{}]")
 _MAX_DEPTH: Final = 8
 
 
@@ -48,9 +48,9 @@ def parse(source: str) -> Phrase:
     Raises:
         ValueError: brackets do not match, or are nested deeper than 8.
     """
-    tokens = _TOKENS.findall(source)
-    options, rest = _options(tokens, 0, 0)
-    if rest != len(tokens):
+    signs = _SIGNS.findall(source)
+    options, rest = _options(signs, 0, 0)
+    if rest != len(signs):
         raise ValueError(f"')' without '(' in: {source}")
     body: Sequence = options[0] if len(options) == 1 else (Choice(options),)
     return Phrase(source, body, _count(body), frozenset(_gaps(body)))
@@ -61,31 +61,31 @@ def say(phrase: Phrase, rng: random.Random) -> list[str | Gap]:
     return list(_say(phrase.body, rng))
 
 
-def _options(tokens: list[str], at: int, depth: int) -> tuple[tuple[Sequence, ...], int]:
+def _options(signs: list[str], at: int, depth: int) -> tuple[tuple[Sequence, ...], int]:
     if depth > _MAX_DEPTH:
         raise ValueError("brackets are nested too deep")
     options: list[Sequence] = []
     current: list[str | Gap | Choice] = []
-    while at < len(tokens) and tokens[at] != ")":
-        token = tokens[at]
+    while at < len(signs) and signs[at] != ")":
+        sign = signs[at]
         at += 1
-        if token == "|":
+        if sign == "|":
             options.append(tuple(current))
             current = []
-        elif token == "(":
-            inner, at = _options(tokens, at, depth + 1)
-            if at >= len(tokens):
-                raise ValueError(f"'(' without ')' in: {''.join(tokens)}")
+        elif sign == "(":
+            inner, at = _options(signs, at, depth + 1)
+            if at >= len(signs):
+                raise ValueError(f"'(' without ')' in: {''.join(signs)}")
             at += 1
             current.append(Choice(inner))
-        elif token.startswith("{") and token.endswith("}") and len(token) > 2:
-            current.append(Gap(token[1:-1]))
-        elif token == "~":
+        elif sign.startswith("{") and sign.endswith("}") and len(sign) > 2:
+            current.append(Gap(sign[1:-1]))
+        elif sign == "~":
             current = _optional(current)
-        elif token in "{}":
-            raise ValueError(f"a gap is written {{name}}: {''.join(tokens)}")
+        elif sign in "{}":
+            raise ValueError(f"a gap is written {{name}}: {''.join(signs)}")
         else:
-            current.append(token)
+            current.append(sign)
     options.append(tuple(current))
     return tuple(options), at
 

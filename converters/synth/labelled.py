@@ -54,9 +54,7 @@ def make_labelled(
     quotas = settings.quotas(pack, codes)
     intents = [*pack.intents, OUT_OF_SCOPE]
     seen = Seen()
-    makers = {
-        code: Language(pack, _book(code), exclusion, seen, settings.seed) for code in codes
-    }
+    makers = {code: Language(pack, _book(code), exclusion, seen, settings.seed) for code in codes}
     seeds: dict[tuple[str, str], list[Line]] = {}
     for number, code in enumerate(codes):
         progress(f"writing {code}", 0.6 * number / len(codes))

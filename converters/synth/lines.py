@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -20,7 +21,8 @@ class Line:
     """A labelled utterance.
 
     ``origin`` names the phrase or example that it began as; what shares an origin stays in one
-    part of the data. ``seed`` is the random seed of the run.
+    part of the data. ``seed`` is the random seed of the run, ``model`` the beginning of the hash of
+    the language model that reworded it.
     """
 
     utterance: Utterance
@@ -30,6 +32,7 @@ class Line:
     source: Source
     origin: str
     seed: int
+    model: str = ""
 
     @property
     def text(self) -> str:
@@ -47,10 +50,14 @@ class Line:
             "entities": entities_of(self.utterance),
             "spans": [list(span) for span in spans_of(self.utterance)],
             "lang": self.language,
-            "provenance": {"source": self.source, "from": self.origin, "seed": self.seed},
+            "provenance": self._provenance(),
         }
 
+    def _provenance(self) -> dict[str, Any]:
+        found: dict[str, Any] = {"source": self.source, "from": self.origin, "seed": self.seed}
+        return found | {"model": self.model} if self.model else found
 
-def jsonl(rows: list[dict[str, Any]]) -> bytes:
+
+def jsonl(rows: Iterable[dict[str, Any]]) -> bytes:
     """JSON Lines in UTF-8."""
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()

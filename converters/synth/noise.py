@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from converters.synth.phrases import Pairs, PhraseBook
-from converters.synth.pieces import Utterance, reworded, text_of
+from converters.synth.pieces import Utterance, reworded, text_of, tidy
 
 Change = Callable[[Utterance, random.Random], Utterance | None]
 """A reworded utterance, or ``None`` where this change does not apply."""
@@ -71,9 +71,7 @@ def _bounded(said: str) -> re.Pattern[str]:
     return re.compile(rf"{edge}{re.escape(said)}{edge}", re.IGNORECASE)
 
 
-def _slip(
-    utterance: Utterance, neighbours: dict[str, str], rng: random.Random
-) -> Utterance:
+def _slip(utterance: Utterance, neighbours: dict[str, str], rng: random.Random) -> Utterance:
     places = [
         (number, found.start())
         for number, piece in enumerate(utterance)
@@ -87,7 +85,7 @@ def _slip(
     wrong = _mistyped(utterance[number].text, at, neighbours, rng)
     pieces = list(utterance)
     pieces[number] = type(pieces[number])(wrong)
-    return tuple(piece for piece in pieces if piece.text)
+    return tidy(pieces)
 
 
 def _mistyped(text: str, at: int, neighbours: dict[str, str], rng: random.Random) -> str:
@@ -100,11 +98,9 @@ def _mistyped(text: str, at: int, neighbours: dict[str, str], rng: random.Random
     kind = rng.choice(kinds)
     if kind == "swap":
         return text[:at] + after + letter + text[at + 2 :]
-    instead = {
-        "drop": lambda: "",
-        "double": lambda: letter * 2,
-        "neighbour": lambda: rng.choice(neighbours[letter.lower()]),
-    }[kind]()
+    instead = {"drop": "", "double": letter * 2}.get(kind)
+    if instead is None:
+        instead = rng.choice(neighbours[letter.lower()])
     return text[:at] + instead + text[at + 1 :]
 
 

@@ -34,7 +34,8 @@ class PhraseBook:
     language has one (``el hervidor``); ``emotions`` a sentiment, and ``polite``, to phrases around
     ``{text}``. ``contractions``, ``asr`` and ``switch`` are pairs of what stands there and what
     replaces it. ``keyboard`` are the rows of the language's keyboard. ``replies`` are the phrases
-    that conversations are made of, by their use.
+    that conversations are made of, by their use; ``details`` pairs a question about a product with
+    the words by which its description is known to answer it.
     """
 
     language: str
@@ -50,7 +51,8 @@ class PhraseBook:
     asr: Pairs
     switch: Pairs
     keyboard: tuple[str, ...]
-    replies: Mapping[str, tuple[str, ...]]
+    replies: Mapping[str, Phrases]
+    details: Pairs
 
     @classmethod
     def empty(cls, language: str) -> PhraseBook:
@@ -104,6 +106,7 @@ class _File(BaseModel):
     switch: str = ""
     keyboard: str = ""
     replies: dict[str, str] = Field(default_factory=dict)
+    details: str = ""
 
 
 def _book(language: str, read: _File) -> PhraseBook:
@@ -121,7 +124,8 @@ def _book(language: str, read: _File) -> PhraseBook:
         asr=_pairs(read.asr),
         switch=_pairs(read.switch),
         keyboard=tuple(_lines(read.keyboard)),
-        replies={name: tuple(_lines(text)) for name, text in read.replies.items()},
+        replies=_parsed(read.replies),
+        details=_pairs(read.details),
     )
 
 
@@ -148,4 +152,3 @@ def _pairs(text: str) -> Pairs:
         # Of several words that may stand in, each makes a pair.
         pairs += [(said.strip(), option.strip()) for option in instead.split("|")]
     return tuple(pairs)
-

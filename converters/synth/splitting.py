@@ -55,5 +55,5 @@ def _close(texts: Sequence[str], known: Sequence[str]) -> list[bool]:
             score_cutoff=NEAR,
             dtype=np.uint8,
         )
-        found += scores.any(axis=1).tolist()
+        found += [bool(row.any()) for row in scores]
     return found

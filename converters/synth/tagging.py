@@ -17,6 +17,12 @@ from edge_runtime.nlu.entities import EntityExtractor
 _TODAY: Final = date(2026, 1, 15)
 # "大一号" is a size, not the first of the month, and "便宜一点" no hour.
 _NO_DATE: Final = re.compile(r"[大小][一1两2]号|一点(?!钟|半|\d)")
+# The device's rules know these languages; in others a word of theirs ("mon", "sat") means something
+# else, and only what has figures in it is sure.
+_RULED: Final = frozenset({"zh", "en", "es"})
+_SURE: Final = re.compile(r"[\d@]")
+# "The address is missing" and "房号填错了121室" name no place.
+_NO_PLACE: Final = re.compile(r"错|应该|改成|^\D*$")
 _SPACELESS: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _MIN_SPACELESS: Final = 2
 
@@ -46,8 +52,15 @@ class Tagger:
         return [
             (found.start, found.end, found.type)
             for found in self._rules.extract(text, self._language, _TODAY)
-            if found.type in ENTITIES and not self._is_measure(text, found.start, found.end)
+            if found.type in ENTITIES
+            and not self._is_measure(text, found.start, found.end)
+            and self._is_sure(found.type, text[found.start : found.end])
         ]
+
+    def _is_sure(self, kind: str, said: str) -> bool:
+        if kind == "address" and _NO_PLACE.search(said):
+            return False
+        return self._language in _RULED or _SURE.search(said) is not None
 
     def _is_measure(self, text: str, start: int, end: int) -> bool:
         return any(m.start() < end and start < m.end() for m in _NO_DATE.finditer(text))
@@ -55,10 +68,7 @@ class Tagger:
     def _term_spans(self, text: str) -> list[Span]:
         if self._goods is None:
             return []
-        return [
-            (*match.span(), self._kind(match[0]))
-            for match in self._goods.finditer(text)
-        ]
+        return [(*match.span(), self._kind(match[0])) for match in self._goods.finditer(text)]
 
     def _kind(self, said: str) -> str:
         folded = said.casefold()

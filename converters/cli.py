@@ -6,7 +6,15 @@ import signal
 
 import typer
 
-from converters.commands import building, distilling, measuring, onnx, running, synthesizing
+from converters.commands import (
+    building,
+    distilling,
+    measuring,
+    onnx,
+    running,
+    synthesizing,
+    understanding,
+)
 from edge_runtime import __version__
 from edge_runtime.commands.console import out
 
@@ -25,7 +33,8 @@ app.command("quantize-onnx")(onnx.quantize_onnx)
 app.command("importance")(building.importance)
 app.add_typer(measuring.app, name="evaluate")
 app.command("distill")(distilling.distill)
-app.command("train-nlu")(building.train_nlu)
+app.command("student")(understanding.student)
+app.command("train-nlu")(understanding.train_nlu)
 app.command("bundle")(building.bundle)
 app.command("run")(running.run)
 

@@ -1,40 +1,46 @@
-"""From labelled lines to classifiers on the frozen encoder, calibrated and with a quality card."""
+"""From labelled lines to heads on the student encoder, calibrated and with a quality card."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
+from converters.children import run_module
 from converters.dataset import Row, check_labels, check_typos, read_rows
-from converters.errors import DatasetError, OptionError
+from converters.encoder import calibrating
+from converters.encoder.labels import Names, label_arrays, meant, names_of, without_lost_tags
+from converters.encoder.settings import TaskSettings
+from converters.encoder.states import Trunk, write_states
+from converters.encoder.student import bundle_manifest, depth_of
+from converters.errors import DatasetError
 from converters.evaluate.cards import write_card
 from converters.evaluate.machine import machine_name
-from converters.evaluate.nlu import dataset_name
-from converters.nlu_heads import Heads, best_threshold, measure, normalized, recalibrated
+from converters.evaluate.metrics import share
+from converters.evaluate.nlu import Scored, dataset_name, metrics
+from converters.outputs import resumable_folder
 from converters.progress import Report, silent
-from edge_runtime import __version__
-from edge_runtime.bundles.blobs import storage_errors
 from edge_runtime.bundles.card import Bar, QualityCard
 from edge_runtime.bundles.documents import canonical_json
-from edge_runtime.bundles.manifest import BundleManifest, Component
-from edge_runtime.errors import StorageError
-from edge_runtime.files import sync_folder, write_atomic
-from edge_runtime.nlu import Embedder, Vectors
-from edge_runtime.nlu.heads import dump
+from edge_runtime.config import Settings
+from edge_runtime.files import write_atomic
+from edge_runtime.nlu import Encoder, Preparation, Task, TaskLabels, Vectors, examples_digest
+from edge_runtime.nlu.e5file import E5File
+from edge_runtime.nlu.student import LABELS, TASK, WORDS, base_fingerprint
+from edge_runtime.packs import Pack, load_pack
+from edge_runtime.trained import opened_bundle
 from edge_runtime.turn import OUT_OF_SCOPE
 
-INTENTS: Final = "intents.npz"
-SENTIMENT: Final = "sentiment.npz"
-LABELS: Final = "labels.json"
-_BATCH: Final = 256
+CARD: Final = "card.json"
+_MANIFEST: Final = "manifest.json"
+_LICENCE: Final = "as the training data"
+_BATCH: Final = 64
 _HELD_OUT: Final = 10
 
 
@@ -59,6 +65,15 @@ class TrainedNlu:
     digest: str
     threshold: float
     card: QualityCard
+
+
+@dataclass(frozen=True, slots=True)
+class Encoders:
+    """``base``: the student's files by name; ``source``: the whole encoder it was made from, whose
+    upper layers training starts with."""
+
+    base: Mapping[str, Path]
+    source: Path
 
 
 def read_splits(data: Path, *, outside: str = OUT_OF_SCOPE) -> Splits:
@@ -100,55 +115,204 @@ def read_splits(data: Path, *, outside: str = OUT_OF_SCOPE) -> Splits:
 def train_nlu(
     data: Path,
     out: Path,
-    encoder: Embedder,
+    encoders: Encoders,
+    device: Settings,
     *,
     bars: Mapping[str, Bar],
     outside: str = OUT_OF_SCOPE,
     rejection_cost: float = 0.01,
+    how: TaskSettings | None = None,
+    threads: int = 2,
     progress: Report = silent,
 ) -> TrainedNlu:
     """Train on ``data`` and write the bundle folder ``out``, whole or not at all.
 
+    A killed run continues where it was when it is started again with the same arguments.
+
     Args:
         data: folder of ``train.jsonl`` and perhaps ``valid.jsonl`` and ``test.jsonl``.
         out: a folder that does not exist yet: ``manifest.json``, ``files/`` and the card.
-        encoder: gives the vectors; the bundle works with this encoder only.
+        encoders: the bundle works with this base only.
+        device: settings of the device whose pack customers will talk about.
         bars: what the card has to clear.
         outside: the intent that stands for out of scope in the data.
         rejection_cost: how much in-scope accuracy turning doubtful utterances away may cost on
             the validation lines, in [0, 1].
+        how: how to train; the defaults where ``None``.
+        threads: of training.
         progress: told how far it is.
 
     Raises:
         DatasetError: the data is broken.
         OptionError: ``out`` exists.
-        EngineError: the encoder failed.
+        ConversionError: training failed.
+        EngineError, ModelError: the encoder cannot be used.
         StorageError: ``out`` cannot be written.
     """
-    if out.exists():
-        raise OptionError(f"{out} exists already.", hint="Name a new folder, or remove it.")
+    how = how or TaskSettings()
     splits = read_splits(data, outside=outside)
-    heads = Heads.fit(splits.train, _vectors(splits.train, encoder, "train", progress), progress)
-    threshold = 0.5
-    if splits.valid:
-        vectors = _vectors(splits.valid, encoder, "valid", progress)
-        heads = recalibrated(heads, splits.valid, vectors)
-        threshold = best_threshold(heads, splits.valid, vectors, rejection_cost)
-    progress("measuring", 0.0)
-    found = measure(heads, splits.test, encoder, threshold)
-    files = _files(heads, encoder.fingerprint, threshold)
-    subject = hashlib.sha256(files[LABELS]).hexdigest()
-    card = QualityCard(subject, splits.measured_on, found, dict(bars))
-    manifest = _manifest(out, files)
-    _write(out, files, manifest, card)
-    return TrainedNlu(out, manifest.digest, threshold, card)
+    pack = load_pack(device.pack_dir)
+    key = _key(splits, encoders, pack, [asdict(how), rejection_cost])
+    with resumable_folder(out, key) as folder:
+        run = _Run(folder, splits, encoders, device, how, threads, progress)
+        labels = run.train(data, pack, rejection_cost)
+        files = {TASK: run.task.read_bytes(), LABELS: _labels_json(labels, run.task)}
+        write_atomic(folder / "files" / LABELS, files[LABELS])
+        manifest = bundle_manifest(f"nlu-{out.name}", files, _LICENCE)
+        write_atomic(folder / _MANIFEST, manifest.to_json())
+        found = {**run.measure(), "threshold": labels.threshold, **run.whole()}
+        subject = hashlib.sha256(files[LABELS]).hexdigest()
+        card = QualityCard(subject, splits.measured_on, found, dict(bars))
+        facts = {"machine": machine_name(), "encoder": labels.encoder}
+        write_card(card, folder / CARD, title=manifest.name, facts=facts)
+    return TrainedNlu(out, manifest.digest, labels.threshold, card)
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """The steps that share the folder ``folder``."""
+
+    folder: Path
+    splits: Splits
+    encoders: Encoders
+    device: Settings
+    how: TaskSettings
+    threads: int
+    progress: Report
+
+    @property
+    def task(self) -> Path:
+        return self.folder / "files" / TASK
+
+    def train(self, data: Path, pack: Pack, cost: float) -> TaskLabels:
+        """Write ``task.onnx``; returns what its outputs mean and when to trust them."""
+        names = names_of(self.splits.train)
+        own = set(names.intents) - {OUT_OF_SCOPE}
+        lexicon = pack.lexicon if own <= pack.intents.keys() else None
+        preparation = Preparation(lexicon, pack.languages)
+        texts = meant(self.splits.train, preparation, data / "train.jsonl")
+        trunk = Trunk(self.encoders.base, 1)
+        pieces = [trunk.pieces(text) for text in texts]
+        arrays = label_arrays(self.splits.train, texts, pieces, names, preparation)
+        names = without_lost_tags(names, arrays)
+        labels = TaskLabels(
+            encoder=base_fingerprint(self.encoders.base),
+            intents=names.intents,
+            sentiments=names.sentiments,
+            tags=names.tags,
+            threshold=calibrating.HALF,
+            calibration=calibrating.PLAIN,
+            sentiment_temperature=1.0,
+            pack=examples_digest(pack) if own == pack.intents.keys() else None,
+        )
+        if not self.task.exists():
+            states = self.folder / ".states"
+            if not (states / "offsets.npy").exists():
+                write_states(pieces, trunk, states, self.progress)
+            np.savez(self.folder / ".labels.npz", **arrays)
+            tested = meant(self.splits.test, preparation, data / "test.jsonl")
+            self._fit(names, [trunk.pieces(text).ids for text in tested])
+        if not self.splits.valid:
+            return labels
+        self.progress("calibrating", 0.0)
+        held = meant(self.splits.valid, preparation, data / "valid.jsonl")
+        return self._calibrated(labels, held, cost)
+
+    def _fit(self, names: Names, tested: list[list[int]]) -> None:
+        write_atomic(self.folder / ".tested.json", json.dumps(tested).encode())
+        scratch = self.folder / ".scratch"
+        scratch.mkdir(exist_ok=True)
+        self.task.parent.mkdir(exist_ok=True)
+        job = {
+            "source": str(self.encoders.source),
+            "words": str(self.encoders.base[WORDS]),
+            "depth": depth_of(E5File(self.encoders.source).shape),
+            "states": str(self.folder / ".states"),
+            "labels": str(self.folder / ".labels.npz"),
+            "sizes": {
+                "intents": len(names.intents),
+                "sentiments": len(names.sentiments),
+                "tags": len(names.tags),
+            },
+            "outside": names.outside,
+            "scratch": str(scratch),
+            "tested": str(self.folder / ".tested.json"),
+            "whole": str(self.folder / ".whole.npy"),
+            "out": str(self.task),
+            "threads": self.threads,
+            "settings": asdict(self.how),
+        }
+        path = self.folder / ".job.json"
+        write_atomic(path, json.dumps(job).encode())
+        run_module("converters.encoder.fit", [str(path)], step="training", progress=self.progress)
+
+    def _calibrated(self, labels: TaskLabels, texts: Sequence[str], cost: float) -> TaskLabels:
+        rows = self.splits.valid
+        intents, feelings = self._logits(labels, texts)
+        wanted = [str(row.intent) for row in rows]
+        found = calibrating.calibration(intents, labels.intents, wanted)
+        best, sure = calibrating.chances(intents, labels.intents, found)
+        felt = {name: index for index, name in enumerate(labels.sentiments)}
+        by_row = np.array([felt.get(row.sentiment, -1) for row in rows], np.int64)  # type: ignore[call-overload]
+        return replace(
+            labels,
+            calibration=found,
+            threshold=calibrating.threshold(best, sure, labels.intents, wanted, cost),
+            sentiment_temperature=calibrating.temperature(feelings, by_row) if felt else 1.0,
+        )
+
+    def _logits(self, labels: TaskLabels, texts: Sequence[str]) -> tuple[Vectors, Vectors]:
+        """Of intents (n, k) and sentiments (n, s), as the device computes them."""
+        encoder = Encoder(self.encoders.base, self.folder, 1, Task(labels, self.task))
+        try:
+            found = []
+            for start in range(0, len(texts), _BATCH):
+                self.progress("calibrating", start / len(texts))
+                found += encoder.understand(texts[start : start + _BATCH])
+        finally:
+            encoder.close()
+        return np.stack([one.intent for one in found]), np.stack([one.sentiment for one in found])
+
+    def measure(self) -> dict[str, float]:
+        """The measures of the card, of the bundle as a device would open it."""
+        rows = self.splits.test
+        scored: list[Scored] = []
+        with opened_bundle(self.folder, self.device, self.encoders.base) as understander:
+            for row in rows:
+                found = understander.understand(row.text, language=row.language)
+                # What these heads do not answer must not count against them.
+                scored.append(Scored(row, found, None))
+                if len(scored) % _BATCH == 0:
+                    self.progress("measuring", len(scored) / len(rows))
+        measured = metrics(scored)
+        inside = [
+            one.found.candidates[0][0] == one.row.intent
+            for one in scored
+            if one.row.intent != OUT_OF_SCOPE
+        ]
+        return {**measured, "in_scope_argmax": share(inside)} if inside else measured
+
+    def whole(self) -> dict[str, float]:
+        """What the network scores in 32 bits, to hold the device's 8 against."""
+        path = self.folder / ".whole.npy"
+        if not path.exists():
+            return {}
+        logits: Vectors = np.load(path, allow_pickle=False)
+        names = names_of(self.splits.train)
+        best, _ = calibrating.chances(logits, names.intents, calibrating.PLAIN)
+        inside = [
+            names.intents[int(index)] == row.intent
+            for index, row in zip(best, self.splits.test, strict=True)
+            if row.intent != OUT_OF_SCOPE
+        ]
+        return {"in_scope_argmax_fp32": share(inside)} if inside else {}
 
 
 def _with_intents(path: Path, rows: tuple[Row, ...]) -> tuple[Row, ...]:
     for row in rows:
         if row.intent is None:
             raise DatasetError("The line has no 'intent'.", file=path, line=row.line)
-        normalized(row, path)
+    meant(rows, Preparation(None, ()), path)
     return rows
 
 
@@ -162,66 +326,17 @@ def _hold_out(rows: Sequence[Row]) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
     return tuple(kept), tuple(held)
 
 
-def _vectors(rows: Sequence[Row], encoder: Embedder, name: str, progress: Report) -> Vectors:
-    parts = []
-    for start in range(0, len(rows), _BATCH):
-        progress(f"encoding {name}", start / len(rows))
-        batch = [normalized(row) for row in rows[start : start + _BATCH]]
-        parts.append(encoder.encode(batch, "query"))
-    return np.concatenate(parts)
+def _key(splits: Splits, encoders: Encoders, pack: Pack, options: object) -> str:
+    """Identity of all that decides the result."""
+    rows = [
+        [row.text, row.intent, row.sentiment, sorted(row.entities or ()), row.language]
+        for part in (splits.train, splits.valid, splits.test)
+        for row in part
+    ]
+    parts = [rows, base_fingerprint(encoders.base), examples_digest(pack), options]
+    return hashlib.sha256(json.dumps(parts, ensure_ascii=True).encode()).hexdigest()
 
 
-def _files(heads: Heads, encoder: str, threshold: float) -> dict[str, bytes]:
-    files = {INTENTS: dump(heads.intents)}
-    if heads.sentiment is not None:
-        files[SENTIMENT] = dump(heads.sentiment)
-    labels = {
-        "schema": 1,
-        "encoder": encoder,
-        "threshold": threshold,
-        "intents": heads.intents.classes.tolist(),
-        "sentiments": [] if heads.sentiment is None else heads.sentiment.classes.tolist(),
-        "heads": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
-    }
-    return {**files, LABELS: canonical_json(labels)}
-
-
-def _manifest(out: Path, files: Mapping[str, bytes]) -> BundleManifest:
-    components = tuple(
-        Component(
-            name,
-            len(content),
-            hashlib.sha256(content).hexdigest(),
-            Path(name).suffix.removeprefix("."),
-            "as the training data",
-        )
-        for name, content in files.items()
-    )
-    return BundleManifest(_name(out), "1", __version__, components)
-
-
-def _name(out: Path) -> str:
-    letters = "".join(char if char.isascii() and char.isalnum() else "-" for char in out.name)
-    return f"nlu-{letters}"[:64]
-
-
-def _write(
-    out: Path, files: Mapping[str, bytes], manifest: BundleManifest, card: QualityCard
-) -> None:
-    partial = out.with_name(f".{out.name}.partial")
-    try:
-        with storage_errors(out):
-            shutil.rmtree(partial, ignore_errors=True)
-            for name, content in files.items():
-                write_atomic(partial / "files" / name, content)
-            write_atomic(partial / "manifest.json", manifest.to_json())
-            facts = {"machine": machine_name(), "encoder": json.loads(files[LABELS])["encoder"]}
-            write_card(card, partial / "card.json", title=manifest.name, facts=facts)
-            partial.rename(out)
-            sync_folder(out.parent)
-    except StorageError as error:
-        raise StorageError(
-            error.message, hint="Free some space, or name another folder."
-        ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+def _labels_json(labels: TaskLabels, task: Path) -> bytes:
+    head = hashlib.sha256(task.read_bytes()).hexdigest()
+    return canonical_json({"schema": 2, **asdict(labels), "heads": {TASK: head}})

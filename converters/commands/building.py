@@ -1,4 +1,4 @@
-"""``edge-convert quantize``, ``train-nlu`` and ``bundle``: what makes files."""
+"""``edge-convert quantize``, ``importance`` and ``bundle``: what makes files."""
 
 from __future__ import annotations
 
@@ -11,16 +11,11 @@ import typer
 from converters import bundle as bundles
 from converters import imatrix as watching
 from converters import quantize as quantising
-from converters import train_nlu as training
-from converters.commands.options import Bars, Json, Outside, Threads, encoder_files
+from converters.commands.options import Json, Threads
 from converters.dataset import suggestion
-from converters.errors import BarsMissedError, OptionError
-from converters.evaluate.cards import parse_bars
+from converters.errors import OptionError
 from converters.progress import shown
 from edge_runtime.commands.console import out, print_json, reported
-from edge_runtime.config import load_settings
-from edge_runtime.nlu import Encoder
-from edge_runtime.turn import OUT_OF_SCOPE
 
 
 def quantize(
@@ -128,71 +123,6 @@ def importance(
             markup=False,
             soft_wrap=True,
         )
-
-
-def train_nlu(
-    data: Annotated[Path, typer.Option("--data", metavar="DIR", help="Folder with train.jsonl, …")],
-    target: Annotated[Path, typer.Option("--out", metavar="BUNDLE", help="A new folder.")],
-    bar: Bars = None,
-    outside: Outside = OUT_OF_SCOPE,
-    rejection_cost: Annotated[
-        float,
-        typer.Option(
-            min=0.0, max=1.0, help="In-scope accuracy that turning doubtful requests away may cost."
-        ),
-    ] = 0.01,
-    threads: Threads = 1,
-    json: Json = False,
-) -> None:
-    """Train intent (and sentiment) classifiers on labelled lines, with a quality card.
-
-    The folder holds [bold]train.jsonl[/]; [bold]valid.jsonl[/] sets the threshold and the
-    calibration, [bold]test.jsonl[/] is measured once. Each line has a [bold]text[/], an
-    [bold]intent[/] and perhaps a [bold]sentiment[/]. Exits with 8 when a bar is missed.
-
-    [bold]Examples[/]
-
-    edge-convert train-nlu --data shop/ --out shop-nlu
-
-    edge-convert train-nlu --data clinc/ --out clinc-nlu --outside oos --bar in_scope_accuracy=0.94
-    """
-    with reported(as_json=json):
-        bars = parse_bars(bar or [])
-        settings = load_settings()
-        training.read_splits(data, outside=outside)
-        with shown() as progress:
-            progress("loading the encoder", 0.0)
-            cache = settings.models_dir / "derived"
-            encoder = Encoder(encoder_files(settings), cache, threads)
-            try:
-                made = training.train_nlu(
-                    data,
-                    target,
-                    encoder,
-                    bars=bars,
-                    outside=outside,
-                    rejection_cost=rejection_cost,
-                    progress=progress,
-                )
-            finally:
-                encoder.close()
-        misses = [str(miss) for miss in made.card.misses()]
-        if json:
-            print_json(
-                {
-                    "path": str(made.path),
-                    "digest": made.digest,
-                    "threshold": made.threshold,
-                    "dataset": made.card.dataset,
-                    "metrics": dict(made.card.metrics),
-                    "misses": misses,
-                }
-            )
-        else:
-            page = (made.path / "card.md").read_text(encoding="utf-8")
-            out.print(page, markup=False, soft_wrap=True)
-        if misses:
-            raise typer.Exit(BarsMissedError.exit_code)
 
 
 def bundle(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from converters.commands.options import Bars, Json, Outside, Threads, encoder_files
+from converters.commands.options import Bars, Json, Outside, Threads, student_base
 from converters.errors import BarsMissedError
 from converters.evaluate import compare as comparing
 from converters.evaluate import roundtrip as round_trip
@@ -86,7 +86,7 @@ def nlu(
             measured = evaluate_nlu(
                 data,
                 settings.pack_dir,
-                encoder_files(settings),
+                student_base(settings, None),
                 settings.models_dir / "derived",
                 bars=bars,
                 threads=threads,

@@ -112,7 +112,9 @@ class Trunk(nn.Module):
         super().__init__()
         shape = file.shape
         self.norm = nn.LayerNorm(shape.hidden, shape.epsilon)
-        _set(self.norm, file.floats("emb.ln.w", shape.hidden), file.floats("emb.ln.b", shape.hidden))
+        _set(
+            self.norm, file.floats("emb.ln.w", shape.hidden), file.floats("emb.ln.b", shape.hidden)
+        )
         self.layers = read_layers(file, 0, depth)
 
     def forward(self, embeddings: Tensor, mask: Tensor) -> Tensor:

@@ -94,10 +94,11 @@ class Graph:
         inputs = [x, weight, bias]
         return self.op("LayerNormalization", inputs, output, axis=-1, epsilon=layer.eps)
 
-    def layers(self, x: str, attended: str, layers: Iterable[Layer]) -> str:
+    def layers(self, x: str, attended: str, layers: Iterable[nn.Module], output: str = "") -> str:
         """Transformer layers one after the other; ``attended`` is :meth:`attended`."""
-        for layer in layers:
-            x = self._layer(x, attended, layer)
+        stack = [layer for layer in layers if isinstance(layer, Layer)]
+        for place, layer in enumerate(stack, 1):
+            x = self._layer(x, attended, layer, output if place == len(stack) else "")
         return x
 
     def attended(self, mask: str) -> str:
@@ -115,7 +116,7 @@ class Graph:
         """Rows brought to length 1."""
         return self.op("LpNormalization", [x], output, axis=-1, p=2)
 
-    def _layer(self, x: str, attended: str, layer: Layer) -> str:
+    def _layer(self, x: str, attended: str, layer: Layer, output: str) -> str:
         parts = [self._name("part") for _ in range(3)]
         packed = self.linear(x, layer.qkv)
         self._nodes.append(
@@ -127,7 +128,7 @@ class Graph:
         mixed = self.linear(context, layer.mixed)
         x = self.norm(self.op("Add", [x, mixed]), layer.norm1)
         lifted = self.linear(self.op("Gelu", [self.linear(x, layer.inner)]), layer.outer)
-        return self.norm(self.op("Add", [x, lifted]), layer.norm2)
+        return self.norm(self.op("Add", [x, lifted]), layer.norm2, output)
 
     def _name(self, kind: str) -> str:
         self._count += 1

@@ -28,7 +28,7 @@ _AT_LEAST: Final = {
     "reply_accuracy": "share of the hoped-for replies' tokens that the model expects first",
     "answer_supported": "share of replies without a claim that the facts do not support",
     "top1_agreement": "share of tokens where model and reference expect the same next token",
-    "within_allowed_loss": "1 when it lost no more of the reference's task scores than its bits may",
+    "within_allowed_loss": "1 when it lost no more of the task scores than its bits may",
     "tokens_per_s": "tokens generated a second",
     "prefill_tokens_per_s": "tokens of a prompt read a second",
 }

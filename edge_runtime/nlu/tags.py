@@ -10,11 +10,11 @@ from edge_runtime.nlu.base import Vectors
 from edge_runtime.nlu.entities.base import entity
 from edge_runtime.turn import Entity
 
-# The value of these has a form (a date, a decimal number) that only the rules can give it.
-_RULED: Final = frozenset(
+RULED: Final = frozenset(
     {"email", "url", "phone", "money", "date", "time", "postcode", "order_id", "quantity"}
     | {"number", "yes_no"}
 )
+"""Types whose values have a form (a date, a decimal number) that only the rules can give them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def merged(
 def _entities(tagged: Sequence[Span], text: str, places: Sequence[int]) -> Iterator[Entity]:
     for span in tagged:
         known = [place for place in places[span.start : span.end] if place >= 0]
-        if known and span.type not in _RULED:
+        if known and span.type not in RULED:
             start, end = known[0], known[-1] + 1
             found = entity(span.type, "", text, start, end)
             if any(map(str.isalnum, found.text)):

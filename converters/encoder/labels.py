@@ -1,0 +1,144 @@
+"""Labelled rows as the network wants them: prepared texts, and labels by index."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Final, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from converters.dataset import SENTIMENTS, Row
+from converters.encoder.settings import UNKNOWN
+from converters.errors import DatasetError
+from edge_runtime.errors import TextError
+from edge_runtime.nlu import Preparation
+from edge_runtime.nlu.tags import RULED
+from edge_runtime.nlu.tokenizer import Pieces
+from edge_runtime.turn import OUT_OF_SCOPE, Sentiment
+
+Indexes = npt.NDArray[np.int64]
+_TODAY: Final = date(2026, 1, 15)
+_OUTSIDE_TAG: Final = "O"
+_LEAST_FOUND: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What the outputs stand for; an empty tuple where the data does not label it."""
+
+    intents: tuple[str, ...]
+    sentiments: tuple[Sentiment, ...]
+    tags: tuple[str, ...]
+
+    @property
+    def outside(self) -> int:
+        """Index of out of scope, or -1."""
+        return self.intents.index(OUT_OF_SCOPE) if OUT_OF_SCOPE in self.intents else -1
+
+
+def names_of(rows: Sequence[Row]) -> Names:
+    """What ``rows`` label; entities only of types that the device has no rule for."""
+    felt = {row.sentiment for row in rows if row.sentiment is not None}
+    kinds = sorted({kind for row in rows for kind, _ in row.entities or ()} - RULED)
+    tags = [f"{mark}-{kind}" for kind in kinds for mark in "BI"]
+    return Names(
+        tuple(sorted({str(row.intent) for row in rows})),
+        tuple(cast(Sentiment, one) for one in SENTIMENTS if one in felt) if len(felt) > 1 else (),
+        (_OUTSIDE_TAG, *tags) if tags else (),
+    )
+
+
+def meant(rows: Sequence[Row], preparation: Preparation, path: Path) -> list[str]:
+    """Each row as the device would hand it to the encoder.
+
+    Raises:
+        DatasetError: there is nothing readable in a row; names ``path`` and the line.
+    """
+    found = []
+    for row in rows:
+        try:
+            found.append(preparation.prepare(row.text, _TODAY, language=row.language).meant)
+        except TextError as error:
+            raise DatasetError(error.message, file=path, line=row.line) from error
+    return found
+
+
+def label_arrays(
+    rows: Sequence[Row],
+    texts: Sequence[str],
+    pieces: Sequence[Pieces],
+    names: Names,
+    preparation: Preparation,
+) -> Mapping[str, Indexes]:
+    """``intents`` (n), ``sentiments`` (n) and ``tags`` (all tokens, one after the other)."""
+    intents = {name: index for index, name in enumerate(names.intents)}
+    feelings = {name: index for index, name in enumerate(names.sentiments)}
+    tags = [
+        _tags(row, text, cut, names.tags, preparation)
+        for row, text, cut in zip(rows, texts, pieces, strict=True)
+    ]
+    return {
+        "intents": np.array([intents[str(row.intent)] for row in rows], np.int64),
+        "sentiments": np.array(
+            [feelings.get(cast(Sentiment, row.sentiment), UNKNOWN) for row in rows], np.int64
+        ),
+        "tags": np.concatenate(tags) if tags else np.zeros(0, np.int64),
+    }
+
+
+def without_lost_tags(names: Names, arrays: Mapping[str, Indexes]) -> Names:
+    """``names`` without tags where most values do not stand in their texts: such data labels
+    meanings, not stretches of text."""
+    known = arrays["tags"][arrays["tags"] != UNKNOWN]
+    if names.tags and len(known) < _LEAST_FOUND * len(arrays["tags"]):
+        return Names(names.intents, names.sentiments, ())
+    return names
+
+
+def _tags(
+    row: Row, text: str, pieces: Pieces, tags: Sequence[str], preparation: Preparation
+) -> Indexes:
+    out = np.full(len(pieces.ids), UNKNOWN, np.int64)
+    if row.entities is None or not tags:
+        return out
+    marked = np.zeros(len(text), np.int64)
+    for kind, value in sorted(row.entities, key=lambda pair: (-len(pair[1]), pair)):
+        if kind in RULED:
+            continue
+        start = _find(text, value, marked, preparation, row.language)
+        if start is None:
+            return out
+        begin, size = start
+        marked[begin : begin + size] = tags.index(f"I-{kind}")
+        marked[begin] = tags.index(f"B-{kind}")
+    for place, (start_char, end_char) in enumerate(pieces.spans):
+        if start_char < end_char:
+            # A piece may begin with the space before a word.
+            inside = [int(tag) for tag in marked[start_char:end_char] if tag]
+            out[place] = inside[0] if inside else tags.index(_OUTSIDE_TAG)
+    return out
+
+
+def _find(
+    text: str, value: str, marked: Indexes, preparation: Preparation, language: str | None
+) -> tuple[int, int] | None:
+    """Where ``value`` stands in ``text`` untaken, as it is or as the device would write it."""
+    folded = text.casefold()
+    if len(folded) != len(text):
+        return None
+    forms = [value]
+    try:
+        forms.append(preparation.prepare(value, _TODAY, language=language).normalized.casefold())
+    except TextError:
+        return None
+    for form in forms:
+        start = folded.find(form)
+        while start >= 0:
+            if not marked[start : start + len(form)].any():
+                return start, len(form)
+            start = folded.find(form, start + 1)
+    return None

@@ -1,0 +1,58 @@
+"""How a task is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from converters.errors import OptionError
+
+UNKNOWN: Final = -100
+"""Index of a label that a line does not have."""
+_LEAST_STEPS: Final = 500
+_MOST_EPOCHS: Final = 40
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSettings:
+    """How a task is trained.
+
+    Args:
+        epochs: passes over the lines in each round; small sets get more.
+        rounds: how often to train; every round after the first also learns from the one before.
+        learning_rate: of the layers; the heads' is ``head_rate``.
+        head_rate: of the heads.
+        batch: lines a step, each seen twice.
+        dropout: everywhere.
+        averaging: decay of the running average of the weights, which is what is kept.
+        seed: of every random choice.
+
+    Raises:
+        OptionError: a value is out of its range.
+    """
+
+    epochs: int = 8
+    rounds: int = 2
+    learning_rate: float = 1.5e-4
+    head_rate: float = 1e-3
+    batch: int = 64
+    dropout: float = 0.1
+    averaging: float = 0.998
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        ranges = {
+            "epochs": (1, 1000),
+            "rounds": (1, 10),
+            "batch": (2, 1024),
+            "seed": (0, 2**31 - 1),
+        }
+        for name, (low, high) in ranges.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise OptionError(f"'{name}' is {value}, must lie between {low} and {high}.")
+
+    def epochs_for(self, lines: int) -> int:
+        """Passes over ``lines`` lines: enough for the heads to settle on a small set, too."""
+        a_pass = -(-lines // self.batch)
+        return max(self.epochs, min(_MOST_EPOCHS, -(-_LEAST_STEPS // a_pass)))

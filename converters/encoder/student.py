@@ -1,0 +1,132 @@
+"""The student's base: a trimmed vocabulary, a trunk, and the frozen encoder's upper layers.
+
+Tasks are trained on the trunk's hidden states in layers of their own (:mod:`.fit`), so that no
+training can move the vectors that retrieval compares.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from converters.encoder.vocabulary import DEFAULT_PIECES, choose_pieces
+from converters.encoder.words import words_file
+from converters.errors import OptionError
+from converters.progress import Report, silent
+from edge_runtime import __version__
+from edge_runtime.bundles.blobs import storage_errors
+from edge_runtime.bundles.manifest import BundleManifest, Component
+from edge_runtime.files import sync_folder, write_atomic
+from edge_runtime.nlu.e5file import E5File, Shape
+from edge_runtime.nlu.student import EMBEDDING, PIECES, TRUNK, WORDS
+from edge_runtime.nlu.tokenizer import piece_index
+
+LICENCE: Final = "MIT"
+
+
+@dataclass(frozen=True, slots=True)
+class StudentBase:
+    """A bundle folder with the base's files."""
+
+    path: Path
+    digest: str
+    pieces: int
+    size: int
+
+
+def make_student(
+    source: Path,
+    texts: Iterable[str],
+    out: Path,
+    *,
+    pieces: int = DEFAULT_PIECES,
+    progress: Report = silent,
+) -> StudentBase:
+    """Write the base made from ``source`` as the bundle folder ``out``, whole or not at all.
+
+    Args:
+        source: ``e5-small-q4.bin``.
+        texts: what customers say, in every language wanted; decides which pieces are kept.
+        out: a folder that does not exist yet.
+        pieces: how many pieces to keep.
+        progress: told how far it is.
+
+    Raises:
+        ModelCorruptError: the source is not sound.
+        OptionError: ``out`` exists, or ``pieces`` are too few.
+        StorageError: ``out`` cannot be written.
+    """
+    if out.exists():
+        raise OptionError(f"{out} exists already.", hint="Name a new folder, or remove it.")
+    file = E5File(source)
+    progress("choosing pieces", 0.0)
+    kept = choose_pieces(file, texts, pieces)
+    files = {WORDS: words_file(file, kept)}
+    progress("writing graphs", 0.5)
+    files |= _graphs(file)
+    with storage_errors(out):
+        partial = out.with_name(f".{out.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        try:
+            for name, content in files.items():
+                write_atomic(partial / "files" / name, content)
+            index = io.BytesIO()
+            words = E5File(partial / "files" / WORDS)
+            np.save(index, piece_index(words.vocabulary), allow_pickle=False)
+            files[PIECES] = index.getvalue()
+            write_atomic(partial / "files" / PIECES, files[PIECES])
+            manifest = bundle_manifest(out.name, files, LICENCE)
+            write_atomic(partial / "manifest.json", manifest.to_json())
+            partial.rename(out)
+            sync_folder(out.parent)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return StudentBase(out, manifest.digest, len(kept), manifest.size)
+
+
+def bundle_manifest(name: str, files: Mapping[str, bytes], licence: str) -> BundleManifest:
+    """The manifest of a bundle called ``name`` that holds ``files``."""
+    components = tuple(
+        Component(
+            file,
+            len(content),
+            hashlib.sha256(content).hexdigest(),
+            Path(file).suffix.removeprefix("."),
+            licence,
+        )
+        for file, content in files.items()
+    )
+    letters = "".join(char if char.isascii() and char.isalnum() else "-" for char in name)
+    return BundleManifest(letters[:64], "1", __version__, components)
+
+
+def depth_of(shape: Shape) -> int:
+    """Layers of the trunk, which every task shares: half of the encoder's."""
+    return shape.layers // 2
+
+
+def _graphs(file: E5File) -> dict[str, bytes]:
+    # Imported late: it brings torch.
+    from converters.encoder.body import Embedding, Trunk
+    from converters.encoder.graph import ROWS, Graph
+
+    width = file.shape.hidden
+    depth = depth_of(file.shape)
+    trunk, embedding = Trunk(file, depth), Embedding(file, depth)
+    graph = Graph()
+    lower = graph.norm("embeddings", trunk.norm)
+    graph.layers(lower, graph.attended("mask"), trunk.layers, output="hidden")
+    states = {"embeddings": (*ROWS, width), "mask": ROWS}
+    made = {TRUNK: graph.serialize(states, {"hidden": (*ROWS, width)})}
+    graph = Graph()
+    upper = graph.layers("hidden", graph.attended("mask"), embedding.layers)
+    graph.unit(graph.pooled(upper, "mask"), output="vectors")
+    states = {"hidden": (*ROWS, width), "mask": ROWS}
+    return made | {EMBEDDING: graph.serialize(states, {"vectors": ("batch", width)})}

@@ -1,0 +1,94 @@
+"""A task on the student's trunk: upper layers of its own, and heads that read them at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from converters.encoder.body import attention_bias, mean_pool, read_layers
+from converters.encoder.graph import ROWS, Graph
+from edge_runtime.nlu.e5file import E5File
+
+_SPREAD: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How many intents (with out of scope, if it is one), sentiments and tags; 0 for no head."""
+
+    intents: int
+    sentiments: int
+    tags: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outputs:
+    """``pooled`` (batch, width); ``intent`` (batch, k), ``sentiment`` (batch, s) and ``tags``
+    (batch, tokens, t) are logits."""
+
+    pooled: Tensor
+    intent: Tensor
+    sentiment: Tensor
+    tags: Tensor
+
+
+class TaskNetwork(nn.Module):
+    """Layers ``depth`` and up of ``file`` as a start, and heads near zero."""
+
+    def __init__(self, file: E5File, depth: int, sizes: Sizes, dropout: float) -> None:
+        super().__init__()
+        width = file.shape.hidden
+        self.layers = read_layers(file, depth, file.shape.layers, dropout)
+        self.drop = nn.Dropout(dropout)
+        self.intent = _head(width, sizes.intents)
+        self.sentiment = _head(width, sizes.sentiments)
+        self.tags = _head(width, sizes.tags)
+
+    def forward(self, hidden: Tensor, mask: Tensor) -> Outputs:
+        """``hidden`` (batch, tokens, width) as the trunk leaves it."""
+        bias = attention_bias(mask)
+        for layer in self.layers:
+            hidden = layer(hidden, bias)
+        pooled = mean_pool(hidden, mask)
+        dropped = self.drop(pooled)
+        return Outputs(
+            pooled.float(),
+            self.intent(dropped).float(),
+            self.sentiment(dropped).float(),
+            self.tags(self.drop(hidden)).float(),
+        )
+
+    def mixed(self, pooled: Tensor) -> Tensor:
+        """Intent logits of pooled states that no text has."""
+        logits: Tensor = self.intent(self.drop(pooled)).float()
+        return logits
+
+    def graph(self, sizes: Sizes, *, whole: bool = False) -> bytes:
+        """The network as ``task.onnx``; ``whole`` keeps its products in 32 bits."""
+        width = self.intent.in_features
+        graph = Graph(whole=whole)
+        states = graph.layers("hidden", graph.attended("mask"), self.layers)
+        pooled = graph.pooled(states, "mask")
+        outputs: dict[str, tuple[int | str, ...]] = {}
+        for name, source, size in (
+            ("intent", pooled, sizes.intents),
+            ("sentiment", pooled, sizes.sentiments),
+            ("entities", states, sizes.tags),
+        ):
+            if size:
+                layer = self.tags if name == "entities" else getattr(self, name)
+                graph.linear(source, layer, output=name)
+                rows = ROWS if name == "entities" else ROWS[:1]
+                outputs[name] = (*rows, size)
+        return graph.serialize({"hidden": (*ROWS, width), "mask": ROWS}, outputs)
+
+
+def _head(width: int, size: int) -> nn.Linear:
+    head = nn.Linear(width, size)
+    with torch.no_grad():
+        head.weight.normal_(std=_SPREAD)
+        head.bias.zero_()
+    return head

@@ -1,0 +1,63 @@
+"""Writes the part of an E5S1 container that a student needs: vocabulary, word rows, positions."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+
+import numpy as np
+
+from edge_runtime.nlu.e5file import BLOCK, E5File
+
+_FLOAT32 = 0
+_Q4_0 = 1
+
+
+def words_file(file: E5File, pieces: Sequence[int]) -> bytes:
+    """The container with only ``pieces`` (ids of ``file``, ascending), renumbered in that order.
+
+    Word rows are copied as they are: the layout is that of :mod:`edge_runtime.nlu.e5file`.
+
+    Raises:
+        ModelCorruptError: ``file`` lacks a tensor.
+    """
+    vocabulary, shape = file.vocabulary, file.shape
+    places = {old: new for new, old in enumerate(pieces)}
+    texts = [vocabulary.piece(old) for old in pieces]
+    scores = np.array([vocabulary.scores[old] for old in pieces], "<f4")
+    sizes = (shape.hidden, shape.layers, shape.heads, shape.feed_forward, len(pieces))
+    head = b"E5S1" + struct.pack("<I", 1)
+    head += struct.pack("<7i", *sizes, shape.positions, shape.token_types)
+    head += struct.pack("<fi", shape.epsilon, BLOCK)
+    specials = (vocabulary.bos, vocabulary.eos, vocabulary.pad, vocabulary.unk)
+    head += struct.pack("<5iQ", len(pieces), *(places[s] for s in specials), sum(map(len, texts)))
+    head += np.cumsum([0, *map(len, texts)]).astype("<u4").tobytes() + scores.tobytes()
+    head += b"".join(texts) + _normalization(file)
+    words = file.blocks("emb.word", shape.vocabulary, shape.hidden)[list(pieces)]
+    positions = file.floats("emb.pos", shape.positions, shape.hidden)
+    kinds = file.floats("emb.type", shape.token_types, shape.hidden)
+    tensors = [
+        ("emb.word", _Q4_0, len(pieces) * shape.hidden, words.tobytes()),
+        ("emb.pos", _FLOAT32, positions.size, positions.astype("<f4").tobytes()),
+        ("emb.type", _FLOAT32, kinds.size, kinds.astype("<f4").tobytes()),
+    ]
+    return head + _tensors(tensors, len(head))
+
+
+def _normalization(file: E5File) -> bytes:
+    entries = b"".join(
+        struct.pack(f"<IB{len(to)}I", point, len(to), *map(ord, to))
+        for point, to in file.normalization.items()
+    )
+    return struct.pack("<iI", len(file.normalization), len(entries)) + entries
+
+
+def _tensors(tensors: Sequence[tuple[str, int, int, bytes]], start: int) -> bytes:
+    """Directory and data of named tensors, the former beginning at ``start``."""
+    at = start + 4 + sum(2 + len(name) + struct.calcsize("<BIQQ") for name, *_ in tensors)
+    directory, data = struct.pack("<i", len(tensors)), b""
+    for name, kind, elements, content in tensors:
+        directory += struct.pack("<H", len(name)) + name.encode("ascii")
+        directory += struct.pack("<BIQQ", kind, elements, at + len(data), len(content))
+        data += content
+    return directory + data

@@ -20,8 +20,17 @@ _MAX_LINE: Final = 10_000
 _MAX_OUTPUT: Final = 2**20
 
 
-def run_module(module: str, arguments: Sequence[str], *, step: str, progress: Report) -> str:
+def run_module(
+    module: str,
+    arguments: Sequence[str],
+    *,
+    step: str,
+    progress: Report,
+    on_every_card: bool = False,
+) -> str:
     """Run ``python -m module`` to its end; returns what it wrote to standard output.
+
+    With ``on_every_card`` there is one such process for each of several graphics cards.
 
     ``[done/all]`` in its standard error tells ``progress``; the last other line is its reason when
     it fails. It never outlives this call, whatever interrupts or kills it.
@@ -34,7 +43,7 @@ def run_module(module: str, arguments: Sequence[str], *, step: str, progress: Re
     with (
         tempfile.TemporaryFile("w+") as output,
         subprocess.Popen(
-            [sys.executable, "-m", "converters.child", str(os.getpid()), module, *arguments],
+            [*_launcher(on_every_card), str(os.getpid()), module, *arguments],
             stdout=output,
             stderr=subprocess.PIPE,
             text=True,
@@ -59,3 +68,21 @@ def run_module(module: str, arguments: Sequence[str], *, step: str, progress: Re
             raise ConversionError(f"It failed while {step}: {reason}")
         output.seek(0)
         return output.read(_MAX_OUTPUT)
+
+
+def _launcher(on_every_card: bool) -> list[str]:
+    cards = _cards() if on_every_card else 0
+    if cards < 2:
+        return [sys.executable, "-m", "converters.child"]
+    return [
+        *(sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"),
+        *("--num_processes", str(cards), "--mixed_precision", "bf16"),
+        *("-m", "converters.child"),
+    ]
+
+
+def _cards() -> int:
+    # Imported late: most steps need no torch.
+    import torch
+
+    return torch.cuda.device_count()

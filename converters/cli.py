@@ -13,6 +13,7 @@ from converters.commands import (
     onnx,
     running,
     synthesizing,
+    tuning,
     understanding,
 )
 from edge_runtime import __version__
@@ -32,6 +33,9 @@ app.command("quantize")(building.quantize)
 app.command("quantize-onnx")(onnx.quantize_onnx)
 app.command("importance")(building.importance)
 app.add_typer(measuring.app, name="evaluate")
+app.command("train")(tuning.train)
+app.command("prefer")(tuning.prefer)
+app.command("merge")(tuning.merge)
 app.command("distill")(distilling.distill)
 app.command("student")(understanding.student)
 app.command("train-nlu")(understanding.train_nlu)

@@ -68,10 +68,7 @@ def _conversation(line: bytes, path: Path, number: int) -> Conversation:
         value: Any = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise DatasetError("The line is not JSON in UTF-8.", file=path, line=number) from error
-    messages = value.get("messages") if isinstance(value, dict) else None
-    if not isinstance(messages, list) or not 0 < len(messages) <= _MAX_MESSAGES:
-        raise DatasetError("The line has no 'messages'.", file=path, line=number, hint=_SHAPE)
-    turns = tuple(_message(item, path, number) for item in messages)
+    turns = read_prompt(value, path, number)
     if turns[-1]["role"] == "assistant":
         prompt, reply = turns[:-1], turns[-1]["content"]
     else:
@@ -79,6 +76,18 @@ def _conversation(line: bytes, path: Path, number: int) -> Conversation:
     if not any(turn["role"] == "user" for turn in prompt):
         raise DatasetError("Nobody asks anything.", file=path, line=number, hint=_SHAPE)
     return Conversation(number, prompt, reply)
+
+
+def read_prompt(value: Any, path: Path, number: int) -> tuple[Message, ...]:
+    """The ``messages`` of a line's value.
+
+    Raises:
+        DatasetError: there are none, or one is wrong; names file and line.
+    """
+    messages = value.get("messages") if isinstance(value, dict) else None
+    if not isinstance(messages, list) or not 0 < len(messages) <= _MAX_MESSAGES:
+        raise DatasetError("The line has no 'messages'.", file=path, line=number, hint=_SHAPE)
+    return tuple(_message(item, path, number) for item in messages)
 
 
 def _message(item: Any, path: Path, number: int) -> Message:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from converters.errors import OptionError
+from converters.ranges import Ranges, check_ranges
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class DistillSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        ranges = {
+        ranges: Ranges = {
             "epochs": (0, 1000),
             "on_policy_steps": (0, 1_000_000),
             "rank": (0, 1024),
@@ -56,10 +57,7 @@ class DistillSettings:
             "temperature": (0.01, 10.0),
             "seed": (0, 2**31 - 1),
         }
-        for name, (low, high) in ranges.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise OptionError(f"'{name}' is {value}, must lie between {low} and {high}.")
+        check_ranges(self, ranges)
         if not self.epochs and not self.on_policy_steps:
             raise OptionError(
                 "There is nothing to do: epochs and on_policy_steps are both 0.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from converters.errors import OptionError
+from converters.ranges import Ranges, check_ranges
 
 UNKNOWN: Final = -100
 """Index of a label that a line does not have."""
@@ -41,16 +41,17 @@ class TaskSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        ranges = {
+        ranges: Ranges = {
             "epochs": (1, 1000),
             "rounds": (1, 10),
+            "learning_rate": (1e-8, 1.0),
+            "head_rate": (1e-8, 1.0),
             "batch": (2, 1024),
+            "dropout": (0.0, 0.9),
+            "averaging": (0.0, 1.0),
             "seed": (0, 2**31 - 1),
         }
-        for name, (low, high) in ranges.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise OptionError(f"'{name}' is {value}, must lie between {low} and {high}.")
+        check_ranges(self, ranges)
 
     def epochs_for(self, lines: int) -> int:
         """Passes over ``lines`` lines: enough for the heads to settle on a small set, too."""

@@ -98,7 +98,8 @@ def merge() -> Run:
     def run(inputs: Mapping[str, Path], out: Path, progress: Report) -> None:
         from converters.lora import merge_adapter
 
-        merge_adapter(inputs["base"], inputs["adapter"], out / MODEL, progress=progress)
+        if not (out / MODEL).exists():
+            merge_adapter(inputs["base"], inputs["adapter"], out / MODEL, progress=progress)
 
     return run
 

@@ -1,0 +1,112 @@
+"""An adapter's folder: ``adapter_config.json`` and ``adapter_model.safetensors`` as PEFT writes
+them, and ``base.json``, which says what model it belongs to."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from converters.checkpoints import TensorInfo, read_tensors
+from converters.errors import ModelFileError
+from converters.evaluate.engines import model_digest
+from edge_runtime.files import write_atomic
+
+CONFIG: Final = "adapter_config.json"
+WEIGHTS: Final = "adapter_model.safetensors"
+_BASE: Final = "base.json"
+_MAX_JSON: Final = 2**20
+_NAME: Final = re.compile(r"^base_model\.model\.(?P<module>.+)\.lora_(?P<side>[AB])\.weight$")
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """A checked adapter: ``pairs`` maps a weight's name in the base to the names of A (rank, in)
+    and B (out, rank); the weight grows by ``scale`` · B · A."""
+
+    path: Path
+    rank: int
+    alpha: float
+    scale: float
+    pairs: Mapping[str, tuple[str, str]]
+    tensors: Mapping[str, TensorInfo]
+
+    @property
+    def weights(self) -> Path:
+        return self.path / WEIGHTS
+
+
+def read_adapter(path: Path) -> Adapter:
+    """The adapter in the folder ``path``.
+
+    Raises:
+        ModelFileError: it is no adapter, damaged, or of a kind that cannot be merged.
+    """
+    config = _json(path / CONFIG)
+    if config.get("peft_type") != "LORA":
+        raise ModelFileError(f"{path} is no LoRA adapter.")
+    for key in ("use_dora", "modules_to_save", "rank_pattern", "alpha_pattern", "lora_bias"):
+        if config.get(key):
+            raise ModelFileError(
+                f"{path} uses '{key}', which is not supported.", hint="Train a plain LoRA adapter."
+            )
+    rank, alpha = config.get("r"), config.get("lora_alpha")
+    if not isinstance(rank, int) or not isinstance(alpha, int | float) or rank < 1:
+        raise ModelFileError(f"{path / CONFIG} states no rank and alpha.")
+    tensors = read_tensors(path / WEIGHTS)
+    sides: dict[str, dict[str, str]] = {}
+    for name in tensors:
+        found = _NAME.match(name)
+        if found is None:
+            raise ModelFileError(f"{path / WEIGHTS} holds '{name}', which is no part of LoRA.")
+        sides.setdefault(f"{found['module']}.weight", {})[found["side"]] = name
+    if not sides or any(len(pair) < 2 for pair in sides.values()):
+        raise ModelFileError(f"{path / WEIGHTS} is incomplete: a matrix lacks its other half.")
+    scale = alpha / rank**0.5 if config.get("use_rslora") else alpha / rank
+    pairs = {weight: (pair["A"], pair["B"]) for weight, pair in sorted(sides.items())}
+    return Adapter(path, rank, float(alpha), float(scale), pairs, tensors)
+
+
+def note_base(path: Path, base: Path) -> None:
+    """Write into the adapter's folder which model it was trained on."""
+    content = json.dumps({"schema": 1, "base": model_digest(base)})
+    write_atomic(path / _BASE, content.encode())
+
+
+def check_base(path: Path, base: Path) -> None:
+    """Refuse to put an adapter on another model than its own; one that names none may pass.
+
+    Raises:
+        ModelFileError: it is for another base.
+    """
+    if not (path / _BASE).exists():
+        return
+    wanted = _json(path / _BASE).get("base")
+    found = model_digest(base)
+    if wanted != found:
+        raise ModelFileError(
+            f"The adapter {path} is for another base: it needs {str(wanted)[:12]}, and {base.name} "
+            f"is {found[:12]}.",
+            hint="Name the model that the adapter was trained on.",
+        )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            found = json.loads(file.read(_MAX_JSON))
+    except FileNotFoundError as error:
+        raise ModelFileError(
+            f"{path.parent} is no adapter: it has no {path.name}.",
+            hint="Name the folder that 'edge-convert train' wrote.",
+        ) from error
+    except OSError as error:
+        raise ModelFileError(f"{path} cannot be read: {error.strerror}.") from error
+    except (ValueError, RecursionError) as error:
+        raise ModelFileError(f"{path} is not JSON.") from error
+    if not isinstance(found, dict):
+        raise ModelFileError(f"{path} is not a JSON object.")
+    return found

@@ -1,0 +1,192 @@
+"""Trains an adapter; ``python -m converters.lora.fit JOB``.
+
+``JOB`` is a JSON object: ``way`` (``"replies"``: the replies of conversations; ``"preferences"``:
+better replies against worse ones), ``base`` (a Hugging Face folder), ``adapter`` (a folder to go on
+from, or null), ``data`` and ``held`` (JSON Lines to learn from and to measure on), ``out`` (the
+folder to save to), ``scratch`` (a folder for checkpoints, which a later run continues from),
+``losses`` (a JSON Lines file), ``measured`` (a JSON file), ``threads`` and ``settings``, those of
+:mod:`converters.lora.settings`. ``[done/all]`` lines on standard error tell how far it is.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset  # type: ignore[import-untyped]
+from peft import LoraConfig, PeftModel
+from transformers import set_seed
+
+from converters.training import (
+    arguments,
+    autocast,
+    load_model,
+    open_tokenizer,
+    run,
+)
+from edge_runtime.files import write_atomic
+
+from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer  # type: ignore[attr-defined]  # isort: skip
+
+Rows = list[dict[str, Any]]
+
+
+def fit(job: dict[str, Any]) -> None:
+    settings = job["settings"]
+    torch.set_num_threads(job["threads"])
+    set_seed(settings["seed"])
+    tokenizer = open_tokenizer(job["base"])
+    rows, held = _rows(Path(job["data"])), _rows(Path(job["held"]))
+    make = _replies if job["way"] == "replies" else _preferences
+    started = time.monotonic()
+    trainer = make(job, tokenizer, rows)
+    measure = _surprise if job["way"] == "replies" else _margin
+    before = measure(trainer.model, tokenizer, held, settings)
+    run(trainer, Path(job["scratch"]), Path(job["losses"]))
+    after = measure(trainer.model, tokenizer, held, settings)
+    found = {
+        "before": before,
+        "after": after,
+        "steps": trainer.state.global_step,
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    write_atomic(Path(job["measured"]), json.dumps(found).encode())
+    if trainer.is_world_process_zero():
+        _save(trainer.model, Path(job["out"]))
+
+
+def _replies(job: dict[str, Any], tokenizer: Any, rows: Rows) -> Any:
+    settings = job["settings"]
+    pairs = [{"prompt": r["messages"][:-1], "completion": r["messages"][-1:]} for r in rows]
+    return SFTTrainer(
+        load_model(job["base"]),
+        args=SFTConfig(
+            **_arguments(job, len(rows)),
+            gradient_accumulation_steps=settings["accumulate"],
+            max_length=settings["max_length"],
+            completion_only_loss=True,
+        ),
+        train_dataset=Dataset.from_list(pairs),
+        processing_class=tokenizer,
+        peft_config=LoraConfig(
+            r=settings["rank"],
+            lora_alpha=settings["alpha"],
+            lora_dropout=settings["dropout"],
+            target_modules=list(settings["modules"]),
+            task_type="CAUSAL_LM",
+        ),
+    )
+
+
+def _preferences(job: dict[str, Any], tokenizer: Any, rows: Rows) -> Any:
+    settings = job["settings"]
+    model = PeftModel.from_pretrained(
+        load_model(job["base"]), job["adapter"], is_trainable=True, adapter_name="default"
+    )
+    # The adapter as it was is what moving away from costs.
+    model.load_adapter(job["adapter"], adapter_name="reference")
+    model.set_adapter("default")
+    pairs = [
+        {
+            "prompt": row["messages"],
+            "chosen": [{"role": "assistant", "content": row["chosen"]}],
+            "rejected": [{"role": "assistant", "content": row["rejected"]}],
+        }
+        for row in rows
+    ]
+    return DPOTrainer(
+        model,
+        args=DPOConfig(
+            **_arguments(job, len(rows)),
+            beta=settings["beta"],
+            max_length=settings["max_length"],
+            precompute_ref_log_probs=True,
+        ),
+        train_dataset=Dataset.from_list(pairs),
+        processing_class=tokenizer,
+    )
+
+
+def _arguments(job: dict[str, Any], rows: int) -> dict[str, Any]:
+    settings = job["settings"]
+    a_step = settings["batch"] * settings.get("accumulate", 1)
+    steps = -(-rows // a_step) * settings["epochs"]
+    if settings["steps"]:
+        steps = min(steps, settings["steps"])
+    given = arguments(
+        job["scratch"], steps, settings["learning_rate"], settings["batch"], settings["seed"]
+    )
+    return given | {"gradient_checkpointing": torch.cuda.is_available()}
+
+
+def _surprise(model: Any, tokenizer: Any, held: Rows, settings: dict[str, Any]) -> float:
+    """Mean nats a token of the held-out replies."""
+    total, count = 0.0, 0
+    model.eval()
+    for row in held:
+        loss, tokens = _reply_loss(
+            model, tokenizer, row["messages"][:-1], row["messages"][-1]["content"], settings
+        )
+        total, count = total + loss, count + tokens
+    return total / max(1, count)
+
+
+def _margin(model: Any, tokenizer: Any, held: Rows, settings: dict[str, Any]) -> float:
+    """By how many nats the better replies are likelier than the worse ones, on average."""
+    margins = []
+    model.eval()
+    for row in held:
+        losses = [
+            _reply_loss(model, tokenizer, row["messages"], row[side], settings)[0]
+            for side in ("rejected", "chosen")
+        ]
+        margins.append(losses[0] - losses[1])
+    return sum(margins) / max(1, len(margins))
+
+
+def _reply_loss(
+    model: Any, tokenizer: Any, prompt: Rows, reply: str, settings: dict[str, Any]
+) -> tuple[float, int]:
+    """Nats of the reply after the prompt, and how many tokens it has."""
+    asked = tokenizer.apply_chat_template(prompt, add_generation_prompt=True)
+    said = tokenizer(reply, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
+    ids = torch.tensor([(asked + said)[: settings["max_length"]]], device=model.device)
+    with torch.inference_mode(), autocast():
+        logits = model(input_ids=ids).logits[0].float()
+    targets = ids[0, len(asked) :]
+    if not len(targets):
+        return 0.0, 0
+    chances = logits[len(asked) - 1 : -1].log_softmax(-1)
+    return -float(chances.gather(1, targets[:, None]).sum()), len(targets)
+
+
+def _rows(data: Path) -> Rows:
+    with data.open(encoding="utf-8") as file:
+        return [json.loads(line) for line in file if line.strip()]
+
+
+def _save(model: Any, out: Path) -> None:
+    partial = out.with_name(f".{out.name}.saving")
+    shutil.rmtree(partial, ignore_errors=True)
+    model.save_pretrained(partial, safe_serialization=True, selected_adapters=["default"])
+    config = json.loads((partial / "adapter_config.json").read_bytes())
+    # Where the base lay on this machine says nothing elsewhere, and sets have no order.
+    config["base_model_name_or_path"] = ""
+    config["target_modules"] = sorted(config["target_modules"])
+    (partial / "adapter_config.json").write_text(json.dumps(config, indent=1, sort_keys=True))
+    (partial / "README.md").unlink(missing_ok=True)
+    partial.rename(out)
+
+
+def main(given: list[str]) -> int:
+    fit(json.loads(given[0]))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

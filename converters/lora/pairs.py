@@ -1,0 +1,103 @@
+"""Rated replies as pairs of a better and a worse one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from converters.distill.conversations import Message, read_prompt
+from converters.errors import DatasetError
+
+_MAX_LINE_BYTES: Final = 200_000
+_MAX_ROWS: Final = 1_000_000
+_SHAPE: Final = (
+    'Each line looks like {"messages": […], "chosen": "…", "rejected": "…"} or '
+    '{"messages": […], "reply": "…", "rating": 4}.'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two replies to the same prompt, the better one first."""
+
+    prompt: tuple[Message, ...]
+    chosen: str
+    rejected: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Rated:
+    reply: str
+    rating: float
+
+
+def read_pairs(path: Path) -> tuple[Pair, ...]:
+    """Pairs as they stand, and of replies rated on their own the best against each worse one to
+    the same prompt; equal ratings make no pair.
+
+    Raises:
+        DatasetError: the file is missing, a line is wrong, or no two replies differ in rating.
+    """
+    pairs: list[Pair] = []
+    rated: dict[str, tuple[tuple[Message, ...], list[_Rated]]] = {}
+    for number, value in _rows(path):
+        prompt = read_prompt(value, path, number)
+        if "rating" in value:
+            reply, rating = _text(value, "reply", path, number), value["rating"]
+            if isinstance(rating, bool) or not isinstance(rating, int | float):
+                raise DatasetError("'rating' is no number.", file=path, line=number, hint=_SHAPE)
+            entry = rated.setdefault(json.dumps(prompt), (prompt, []))
+            entry[1].append(_Rated(reply, float(rating)))
+        else:
+            chosen = _text(value, "chosen", path, number)
+            rejected = _text(value, "rejected", path, number)
+            if chosen != rejected:
+                pairs.append(Pair(prompt, chosen, rejected))
+    pairs += [pair for prompt, replies in rated.values() for pair in _ranked(prompt, replies)]
+    if not pairs:
+        raise DatasetError(
+            "No two replies to one prompt were rated differently.", file=path, hint=_SHAPE
+        )
+    return tuple(pairs)
+
+
+def _ranked(prompt: tuple[Message, ...], replies: Sequence[_Rated]) -> Iterator[Pair]:
+    best = max(replies, key=lambda one: one.rating)
+    for worse in replies:
+        if worse.rating < best.rating and worse.reply != best.reply:
+            yield Pair(prompt, best.reply, worse.reply)
+
+
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    try:
+        with path.open("rb") as file:
+            for number in range(1, _MAX_ROWS + 2):
+                line = file.readline(_MAX_LINE_BYTES + 1)
+                if not line:
+                    return
+                if number > _MAX_ROWS or len(line) > _MAX_LINE_BYTES:
+                    raise DatasetError("There is too much here.", file=path, line=number)
+                if line.strip():
+                    yield number, _object(line, path, number)
+    except OSError as error:
+        raise DatasetError(f"The file cannot be read: {error.strerror}.", file=path) from error
+
+
+def _object(line: bytes, path: Path, number: int) -> dict[str, Any]:
+    try:
+        value: Any = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DatasetError("The line is not JSON in UTF-8.", file=path, line=number) from error
+    if not isinstance(value, dict):
+        raise DatasetError("The line is no object.", file=path, line=number, hint=_SHAPE)
+    return value
+
+
+def _text(value: dict[str, Any], key: str, path: Path, number: int) -> str:
+    found = value.get(key)
+    if not isinstance(found, str) or not found.strip():
+        raise DatasetError(f"The line has no '{key}'.", file=path, line=number, hint=_SHAPE)
+    return found

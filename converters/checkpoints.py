@@ -28,7 +28,7 @@ _PICKLES: Final = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
 _TOKENIZERS: Final = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 _MAX_JSON: Final = 64 * 2**20
 _MAX_HEADER: Final = 100 * 2**20
-_GROWTH: Final = 9
+_SLACK: Final = 64 * 2**20
 _REMEDY: Final = "Save the model with save_pretrained(folder, safe_serialization=True)."
 _BYTES: Final[Mapping[str, int]] = {
     "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1,
@@ -58,13 +58,19 @@ def check_checkpoint(folder: Path) -> None:
             hint="Name the folder that holds config.json, or a GGUF file.",
         )
     config = _json(folder / _CONFIG)
-    if not isinstance(config.get("model_type"), str):
+    kind = config.get("model_type")
+    if not isinstance(kind, str):
         raise ModelFileError(f"{folder / _CONFIG} does not say what kind of model it is.")
     if "auto_map" in config:
         raise ModelFileError(
             f"{folder} brings its own program code, which is never run.",
             hint="Use a model of a kind that transformers knows by itself.",
         )
+    # Imported late: it brings torch.
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    if kind not in CONFIG_MAPPING_NAMES:
+        raise ModelFileError(f"{folder} is of a kind that transformers does not know: '{kind}'.")
     if not any((folder / name).is_file() for name in _TOKENIZERS):
         raise ModelFileError(f"{folder} has no tokenizer.", hint=f"Add {_TOKENIZERS[0]}.")
     for _ in tensors(folder):
@@ -92,6 +98,11 @@ def shards(folder: Path) -> Mapping[Path, frozenset[str]]:
         ModelFileError: there are none, or the index is not sound.
     """
     if (folder / INDEX).is_file():
+        if (folder / WHOLE).is_file():
+            raise ModelFileError(
+                f"{folder} holds both {WHOLE} and {INDEX}, and only one can be meant.",
+                hint="Remove what is left over from an earlier save.",
+            )
         listed = _json(folder / INDEX).get("weight_map")
         if not isinstance(listed, dict) or not listed:
             raise ModelFileError(f"{folder / INDEX} lists no weights.")
@@ -161,7 +172,7 @@ def open_base(path: Path, folder: Path, *, progress: Report = silent) -> Path:
         check_checkpoint(folder)
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    require_space(folder.parent, _GROWTH * path.stat().st_size)
+    require_space(folder.parent, 4 * header.weights + _SLACK)
     with resumable_folder(folder, sha256_of(path)) as partial:
         job = {"file": str(path.resolve()), "out": str(partial.resolve())}
         run_module(

@@ -56,7 +56,8 @@ def _overrides(kept: Mapping[str, int]) -> Any:
     """A C array that ends with an entry without a pattern."""
     entries: Any = [(pattern.encode(), kind) for pattern, kind in kept.items()]
     array = llama_cpp.llama_model_tensor_override * (len(entries) + 1)
-    return array(*entries, (None, 0))
+    end: Any = (None, 0)
+    return array(*entries, end)
 
 
 def _importance(path: Path) -> Any:

@@ -35,6 +35,7 @@ KEPT_TYPES: Final = ("F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K", "Q4_K", "Q5_1
 """What single tensors can be kept at."""
 
 _HEAD: Final = "output.weight"
+_K_BLOCK: Final = 256
 _EMBEDDING: Final = "token_embd.weight"
 _HEADER_SLACK: Final = 32 * 2**20
 _ON_GRID: Final = 0.5
@@ -159,7 +160,8 @@ def kept_types(header: GgufHeader, keep: Mapping[str, str]) -> dict[str, str]:
     Raises:
         OptionError: a type is unknown, or a name fits no tensor.
     """
-    names = [tensor.name for tensor in header.tensors if tensor.matrix]
+    columns = {tensor.name: tensor.columns for tensor in header.tensors if tensor.matrix}
+    names = list(columns)
     found: dict[str, str] = {}
     for wanted, kind in keep.items():
         if kind not in KEPT_TYPES:
@@ -174,6 +176,12 @@ def kept_types(header: GgufHeader, keep: Mapping[str, str]) -> dict[str, str]:
                 f"No matrix of the model is called '{wanted}'.", hint=suggestion(wanted, names)
             )
         for name in matched:
+            if kind.endswith("_K") and columns[name] % _K_BLOCK:
+                raise OptionError(
+                    f"'{name}' has {columns[name]} columns, and {kind} needs a multiple of "
+                    f"{_K_BLOCK}.",
+                    hint="Keep it at Q8_0 or F16.",
+                )
             found.setdefault(name, kind)
     return found
 

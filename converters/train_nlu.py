@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,19 +12,18 @@ from typing import Final
 import numpy as np
 
 from converters.children import run_module
-from converters.dataset import Row, check_labels, check_typos, read_rows
 from converters.encoder import calibrating
 from converters.encoder.labels import Names, label_arrays, meant, names_of, without_lost_tags
 from converters.encoder.settings import TaskSettings
 from converters.encoder.states import Trunk, write_states
 from converters.encoder.student import bundle_manifest, depth_of
-from converters.errors import DatasetError
 from converters.evaluate.cards import write_card
 from converters.evaluate.machine import machine_name
 from converters.evaluate.metrics import share
-from converters.evaluate.nlu import Scored, dataset_name, metrics
+from converters.evaluate.nlu import Scored, metrics
 from converters.outputs import resumable_folder
 from converters.progress import Report, silent
+from converters.splits import Splits, read_splits
 from edge_runtime.bundles.card import Bar, QualityCard
 from edge_runtime.bundles.documents import canonical_json
 from edge_runtime.config import Settings
@@ -41,20 +39,6 @@ CARD: Final = "card.json"
 _MANIFEST: Final = "manifest.json"
 _LICENCE: Final = "as the training data"
 _BATCH: Final = 64
-_HELD_OUT: Final = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Splits:
-    """Rows to learn from, to choose the threshold on, and to measure on once.
-
-    ``measured_on`` names the data behind ``test``.
-    """
-
-    train: tuple[Row, ...]
-    valid: tuple[Row, ...]
-    test: tuple[Row, ...]
-    measured_on: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,59 +52,22 @@ class TrainedNlu:
 
 
 @dataclass(frozen=True, slots=True)
-class Encoders:
-    """``base``: the student's files by name; ``source``: the whole encoder it was made from, whose
-    upper layers training starts with."""
+class Device:
+    """What the heads are for: the student's files by name, the ``source`` it was made from, whose
+    upper layers training starts with, and the settings, which name the pack."""
 
     base: Mapping[str, Path]
     source: Path
-
-
-def read_splits(data: Path, *, outside: str = OUT_OF_SCOPE) -> Splits:
-    """``train.jsonl``, and ``valid.jsonl`` and ``test.jsonl`` where they are, all checked.
-
-    Without either of the two, every tenth line of an intent is held out to be measured on.
-
-    Raises:
-        DatasetError: a file or line is wrong; names it.
-    """
-    path = data / "train.jsonl"
-    train = _with_intents(path, read_rows(path, outside=outside))
-    check_typos(path, train)
-    intents = {row.intent for row in train if row.intent} - {OUT_OF_SCOPE}
-    if len(intents) < 2:
-        raise DatasetError("There are fewer than two intents to tell apart.", file=path)
-    found: dict[str, tuple[Row, ...]] = {}
-    for name in ("valid", "test"):
-        other = data / f"{name}.jsonl"
-        found[name] = ()
-        if other.exists():
-            found[name] = _with_intents(other, read_rows(other, outside=outside))
-            check_labels(other, found[name], intents)
-    if found["test"]:
-        return Splits(train, found["valid"], found["test"], dataset_name(data / "test.jsonl"))
-    if found["valid"]:
-        measured_on = f"{dataset_name(data / 'valid.jsonl')}, which also set the threshold"
-        return Splits(train, found["valid"], found["valid"], measured_on)
-    kept, held = _hold_out(train)
-    if not held:
-        raise DatasetError(
-            "There are too few lines to measure on.",
-            file=path,
-            hint=f"Give each intent {_HELD_OUT} lines, or add a valid.jsonl.",
-        )
-    return Splits(kept, (), held, f"every tenth line of {dataset_name(path)}, held out")
+    settings: Settings
 
 
 def train_nlu(
     data: Path,
     out: Path,
-    encoders: Encoders,
-    device: Settings,
+    device: Device,
     *,
     bars: Mapping[str, Bar],
     outside: str = OUT_OF_SCOPE,
-    rejection_cost: float = 0.01,
     how: TaskSettings | None = None,
     threads: int = 2,
     progress: Report = silent,
@@ -132,12 +79,10 @@ def train_nlu(
     Args:
         data: folder of ``train.jsonl`` and perhaps ``valid.jsonl`` and ``test.jsonl``.
         out: a folder that does not exist yet: ``manifest.json``, ``files/`` and the card.
-        encoders: the bundle works with this base only.
-        device: settings of the device whose pack customers will talk about.
+        device: the bundle works with its base only; its pack's words are looked for where the
+            intents are the pack's.
         bars: what the card has to clear.
         outside: the intent that stands for out of scope in the data.
-        rejection_cost: how much in-scope accuracy turning doubtful utterances away may cost on
-            the validation lines, in [0, 1].
         how: how to train; the defaults where ``None``.
         threads: of training.
         progress: told how far it is.
@@ -151,11 +96,11 @@ def train_nlu(
     """
     how = how or TaskSettings()
     splits = read_splits(data, outside=outside)
-    pack = load_pack(device.pack_dir)
-    key = _key(splits, encoders, pack, [asdict(how), rejection_cost])
+    pack = load_pack(device.settings.pack_dir)
+    key = _key(splits, device.base, pack, how)
     with resumable_folder(out, key) as folder:
-        run = _Run(folder, splits, encoders, device, how, threads, progress)
-        labels = run.train(data, pack, rejection_cost)
+        run = _Run(folder, splits, device, how, threads, progress)
+        labels = run.train(data, pack)
         files = {TASK: run.task.read_bytes(), LABELS: _labels_json(labels, run.task)}
         write_atomic(folder / "files" / LABELS, files[LABELS])
         manifest = bundle_manifest(f"nlu-{out.name}", files, _LICENCE)
@@ -174,8 +119,7 @@ class _Run:
 
     folder: Path
     splits: Splits
-    encoders: Encoders
-    device: Settings
+    device: Device
     how: TaskSettings
     threads: int
     progress: Report
@@ -184,19 +128,19 @@ class _Run:
     def task(self) -> Path:
         return self.folder / "files" / TASK
 
-    def train(self, data: Path, pack: Pack, cost: float) -> TaskLabels:
+    def train(self, data: Path, pack: Pack) -> TaskLabels:
         """Write ``task.onnx``; returns what its outputs mean and when to trust them."""
         names = names_of(self.splits.train)
         own = set(names.intents) - {OUT_OF_SCOPE}
         lexicon = pack.lexicon if own <= pack.intents.keys() else None
         preparation = Preparation(lexicon, pack.languages)
         texts = meant(self.splits.train, preparation, data / "train.jsonl")
-        trunk = Trunk(self.encoders.base, 1)
+        trunk = Trunk(self.device.base, 1)
         pieces = [trunk.pieces(text) for text in texts]
         arrays = label_arrays(self.splits.train, texts, pieces, names, preparation)
         names = without_lost_tags(names, arrays)
         labels = TaskLabels(
-            encoder=base_fingerprint(self.encoders.base),
+            encoder=base_fingerprint(self.device.base),
             intents=names.intents,
             sentiments=names.sentiments,
             tags=names.tags,
@@ -209,14 +153,14 @@ class _Run:
             states = self.folder / ".states"
             if not (states / "offsets.npy").exists():
                 write_states(pieces, trunk, states, self.progress)
-            np.savez(self.folder / ".labels.npz", **arrays)
+            np.savez(self.folder / ".labels.npz", allow_pickle=False, **arrays)
             tested = meant(self.splits.test, preparation, data / "test.jsonl")
             self._fit(names, [trunk.pieces(text).ids for text in tested])
         if not self.splits.valid:
             return labels
         self.progress("calibrating", 0.0)
         held = meant(self.splits.valid, preparation, data / "valid.jsonl")
-        return self._calibrated(labels, held, cost)
+        return self._calibrated(labels, held)
 
     def _fit(self, names: Names, tested: list[list[int]]) -> None:
         write_atomic(self.folder / ".tested.json", json.dumps(tested).encode())
@@ -224,9 +168,9 @@ class _Run:
         scratch.mkdir(exist_ok=True)
         self.task.parent.mkdir(exist_ok=True)
         job = {
-            "source": str(self.encoders.source),
-            "words": str(self.encoders.base[WORDS]),
-            "depth": depth_of(E5File(self.encoders.source).shape),
+            "source": str(self.device.source),
+            "words": str(self.device.base[WORDS]),
+            "depth": depth_of(E5File(self.device.source).shape),
             "states": str(self.folder / ".states"),
             "labels": str(self.folder / ".labels.npz"),
             "sizes": {
@@ -246,7 +190,7 @@ class _Run:
         write_atomic(path, json.dumps(job).encode())
         run_module("converters.encoder.fit", [str(path)], step="training", progress=self.progress)
 
-    def _calibrated(self, labels: TaskLabels, texts: Sequence[str], cost: float) -> TaskLabels:
+    def _calibrated(self, labels: TaskLabels, texts: Sequence[str]) -> TaskLabels:
         rows = self.splits.valid
         intents, feelings = self._logits(labels, texts)
         wanted = [str(row.intent) for row in rows]
@@ -257,13 +201,15 @@ class _Run:
         return replace(
             labels,
             calibration=found,
-            threshold=calibrating.threshold(best, sure, labels.intents, wanted, cost),
+            threshold=calibrating.threshold(
+                best, sure, labels.intents, wanted, self.how.rejection_cost
+            ),
             sentiment_temperature=calibrating.temperature(feelings, by_row) if felt else 1.0,
         )
 
     def _logits(self, labels: TaskLabels, texts: Sequence[str]) -> tuple[Vectors, Vectors]:
         """Of intents (n, k) and sentiments (n, s), as the device computes them."""
-        encoder = Encoder(self.encoders.base, self.folder, 1, Task(labels, self.task))
+        encoder = Encoder(self.device.base, self.folder, 1, Task(labels, self.task))
         try:
             found = []
             for start in range(0, len(texts), _BATCH):
@@ -277,7 +223,7 @@ class _Run:
         """The measures of the card, of the bundle as a device would open it."""
         rows = self.splits.test
         scored: list[Scored] = []
-        with opened_bundle(self.folder, self.device, self.encoders.base) as understander:
+        with opened_bundle(self.folder, self.device.settings, self.device.base) as understander:
             for row in rows:
                 found = understander.understand(row.text, language=row.language)
                 # What these heads do not answer must not count against them.
@@ -308,32 +254,14 @@ class _Run:
         return {"in_scope_argmax_fp32": share(inside)} if inside else {}
 
 
-def _with_intents(path: Path, rows: tuple[Row, ...]) -> tuple[Row, ...]:
-    for row in rows:
-        if row.intent is None:
-            raise DatasetError("The line has no 'intent'.", file=path, line=row.line)
-    meant(rows, Preparation(None, ()), path)
-    return rows
-
-
-def _hold_out(rows: Sequence[Row]) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
-    seen: Counter[str | None] = Counter()
-    kept: list[Row] = []
-    held: list[Row] = []
-    for row in rows:
-        seen[row.intent] += 1
-        (held if seen[row.intent] % _HELD_OUT == 0 else kept).append(row)
-    return tuple(kept), tuple(held)
-
-
-def _key(splits: Splits, encoders: Encoders, pack: Pack, options: object) -> str:
+def _key(splits: Splits, base: Mapping[str, Path], pack: Pack, how: TaskSettings) -> str:
     """Identity of all that decides the result."""
     rows = [
         [row.text, row.intent, row.sentiment, sorted(row.entities or ()), row.language]
         for part in (splits.train, splits.valid, splits.test)
         for row in part
     ]
-    parts = [rows, base_fingerprint(encoders.base), examples_digest(pack), options]
+    parts = [rows, base_fingerprint(base), examples_digest(pack), asdict(how)]
     return hashlib.sha256(json.dumps(parts, ensure_ascii=True).encode()).hexdigest()
 
 

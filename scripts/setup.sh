@@ -127,5 +127,5 @@ install_llama
 say "models of profile $profile"
 $venv/bin/edge-runtime models pull --profile "$profile"
 if [ "$kind" = dev ]; then
-  $venv/bin/edge-runtime models pull whisper-tiny-en vosk-ko smollm2-135m-q4_1
+  $venv/bin/edge-runtime models pull multilingual-e5-small-q4 whisper-tiny-en vosk-ko smollm2-135m-q4_1
 fi

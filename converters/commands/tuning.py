@@ -138,7 +138,8 @@ def merge(
 ) -> None:
     """Merge an adapter into its base; counts only when the logits stay what they were.
 
-    Shard by shard, so that memory holds the largest shard and no model. Weights keep their type.
+    Shard by shard, so that memory holds the largest shard and no model. Weights keep their type;
+    where that is 16 bits, logits are held against those of PEFT's merge rounded the same way.
 
     [bold]Examples[/]
 
@@ -147,13 +148,17 @@ def merge(
     edge-convert merge base/ adapter/ --out merged/ --adapter-gguf adapter.gguf
     """
     with reported(as_json=json):
-        from converters.lora.adapter_gguf import export_adapter
         from converters.lora.merge import merge_adapter
 
         with shown() as progress:
-            made = merge_adapter(base, adapter, target, threads=threads, progress=progress)
-            if adapter_gguf is not None:
-                export_adapter(adapter, made.path, adapter_gguf)
+            made = merge_adapter(
+                base,
+                adapter,
+                target,
+                adapter_gguf=adapter_gguf,
+                threads=threads,
+                progress=progress,
+            )
         facts: dict[str, Any] = {**asdict(made), "path": str(made.path)}
         if adapter_gguf is not None:
             facts |= {"adapter_gguf": str(adapter_gguf), "size": adapter_gguf.stat().st_size}

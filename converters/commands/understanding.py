@@ -23,6 +23,7 @@ from converters.encoder.vocabulary import DEFAULT_PIECES
 from converters.errors import BarsMissedError
 from converters.evaluate.cards import parse_bars
 from converters.progress import shown
+from converters.splits import read_splits
 from edge_runtime.commands.console import out, print_json, reported
 from edge_runtime.config import load_settings
 from edge_runtime.turn import OUT_OF_SCOPE
@@ -114,19 +115,19 @@ def train_nlu(
     with reported(as_json=json):
         bars = parse_bars(bar or [])
         settings = load_settings(pack=pack)
-        how = TaskSettings(epochs=epochs, rounds=rounds, seed=seed)
-        training.read_splits(data, outside=outside)
+        how = TaskSettings(epochs=epochs, rounds=rounds, rejection_cost=rejection_cost, seed=seed)
+        read_splits(data, outside=outside)
         with shown() as progress:
             progress("opening the encoder", 0.0)
-            encoders = training.Encoders(student_base(settings, base), whole_encoder(settings))
+            device = training.Device(
+                student_base(settings, base), whole_encoder(settings), settings
+            )
             made = training.train_nlu(
                 data,
                 target,
-                encoders,
-                settings,
+                device,
                 bars=bars,
                 outside=outside,
-                rejection_cost=rejection_cost,
                 how=how,
                 threads=threads,
                 progress=progress,

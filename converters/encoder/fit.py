@@ -2,12 +2,12 @@
 
 ``JOB`` is a file with a JSON object: ``source`` (the whole encoder's file, for the layers to start
 from), ``words`` (the student's), ``depth`` (of the trunk), ``states`` (a folder of
-:mod:`converters.encoder.states`), ``labels`` (an ``.npz`` of ``intents`` (n), ``sentiments`` (n) and
-``tags`` (all tokens, one after the other): indexes, -100 for unknown), ``sizes`` (of the heads),
-``outside`` (index of out of scope, or -1), ``scratch`` (a folder for checkpoints, from which a later
-run continues), ``out`` (the graph ``task.onnx``), ``tested`` (a JSON list of texts to measure on,
-each a list of piece ids), ``whole`` (an ``.npy`` of what the network says of them in 32 bits),
-``threads`` and ``settings`` (those of :class:`.settings.TaskSettings`).
+:mod:`converters.encoder.states`), ``labels`` (an ``.npz`` of ``intents`` (n), ``sentiments`` (n)
+and ``tags`` (all tokens, one after the other): indexes, -100 for unknown), ``sizes`` (of the
+heads), ``outside`` (index of out of scope, or -1), ``scratch`` (a folder for checkpoints, from
+which a later run continues), ``out`` (the graph ``task.onnx``), ``tested`` (a JSON list of texts to
+measure on, each a list of piece ids), ``whole`` (an ``.npy`` of what the network says of them in 32
+bits), ``threads`` and ``settings`` (those of :class:`.settings.TaskSettings`).
 ``[done/all]`` lines on standard error tell how far it is.
 """
 
@@ -202,11 +202,11 @@ class _Round:
 def _read(job: dict[str, Any], width: int) -> _Data:
     states = read_states(Path(job["states"]), width)
     with np.load(job["labels"], allow_pickle=False) as stored:
-        arrays = [
+        intents, sentiments, tags = (
             torch.from_numpy(stored[name].astype(np.int64))
             for name in ("intents", "sentiments", "tags")
-        ]
-    return _Data(states, *arrays, job["outside"])
+        )
+    return _Data(states, intents, sentiments, tags, job["outside"])
 
 
 def _copy(network: TaskNetwork) -> TaskNetwork:

@@ -25,6 +25,8 @@ class TaskSettings:
         batch: lines a step, each seen twice.
         dropout: everywhere.
         averaging: decay of the running average of the weights, which is what is kept.
+        rejection_cost: how much in-scope accuracy turning doubtful utterances away may cost on
+            the validation lines.
         seed: of every random choice.
 
     Raises:
@@ -38,6 +40,7 @@ class TaskSettings:
     batch: int = 64
     dropout: float = 0.1
     averaging: float = 0.998
+    rejection_cost: float = 0.01
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -49,6 +52,7 @@ class TaskSettings:
             "batch": (2, 1024),
             "dropout": (0.0, 0.9),
             "averaging": (0.0, 1.0),
+            "rejection_cost": (0.0, 1.0),
             "seed": (0, 2**31 - 1),
         }
         check_ranges(self, ranges)

@@ -63,7 +63,8 @@ class Trunk:
         words = self._words.rows("emb.word", self.width, pieces.ids)
         embeddings = (words + self._places[: len(words)])[None]
         mask = np.ones(embeddings.shape[:2], np.float32)
-        return self._session.run(["hidden"], {"embeddings": embeddings, "mask": mask})[0][0]
+        found: Vectors = self._session.run(["hidden"], {"embeddings": embeddings, "mask": mask})[0]
+        return found.reshape(found.shape[1:])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -21,13 +21,18 @@ from converters.encoder.words import words_file
 from converters.errors import OptionError
 from converters.progress import Report, silent
 from edge_runtime import __version__
+from edge_runtime.bundles import shipped_folder
 from edge_runtime.bundles.blobs import storage_errors
 from edge_runtime.bundles.manifest import BundleManifest, Component
+from edge_runtime.config import Settings
+from edge_runtime.errors import ModelMissingError
 from edge_runtime.files import sync_folder, write_atomic
 from edge_runtime.nlu.e5file import E5File, Shape
 from edge_runtime.nlu.student import EMBEDDING, PIECES, TRUNK, WORDS
 from edge_runtime.nlu.tokenizer import piece_index
 
+ENCODER: Final = "multilingual-e5-small-q4"
+"""What students are made from, by its id in the catalogue."""
 LICENCE: Final = "MIT"
 
 
@@ -66,8 +71,7 @@ def make_student(
     if out.exists():
         raise OptionError(f"{out} exists already.", hint="Name a new folder, or remove it.")
     file = E5File(source)
-    progress("choosing pieces", 0.0)
-    kept = choose_pieces(file, texts, pieces)
+    kept = choose_pieces(file, texts, pieces, progress=progress)
     files = {WORDS: words_file(file, kept)}
     progress("writing graphs", 0.5)
     files |= _graphs(file)
@@ -107,9 +111,24 @@ def bundle_manifest(name: str, files: Mapping[str, bytes], licence: str) -> Bund
     return BundleManifest(letters[:64], "1", __version__, components)
 
 
+def device_base(settings: Settings) -> Path:
+    """The folder of the student base that came with the package for the settings' profile.
+
+    Raises:
+        ModelMissingError: none did.
+    """
+    folder = shipped_folder(settings.engines.encoder)
+    if folder is None:
+        raise ModelMissingError(
+            f"No student encoder came with this package for profile '{settings.profile}'.",
+            hint="Make one with 'edge-convert student' and name it with --base.",
+        )
+    return folder
+
+
 def depth_of(shape: Shape) -> int:
-    """Layers of the trunk, which every task shares: half of the encoder's."""
-    return shape.layers // 2
+    """Layers of the trunk, which every task shares: two thirds of the encoder's."""
+    return shape.layers * 2 // 3
 
 
 def _graphs(file: E5File) -> dict[str, bytes]:

@@ -22,7 +22,7 @@ from edge_runtime.guard.numbers import quantities
 from edge_runtime.packs.schema import Lexicon
 
 _CLAIM: Final = "claim:"
-_KEY_SHARE: Final = 0.5
+_KEY_SHARE: Final = 0.6
 _SENTENCES: Final = re.compile(r"[^。！？!?\n.]+(?:\.(?=\S)[^。！？!?\n.]*)*")
 _CJK_RUN: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f]+")
 _WORD: Final = re.compile(r"[^\W\d_\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f]{4,}")

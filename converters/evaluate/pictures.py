@@ -66,5 +66,7 @@ def _canvas(height: float) -> tuple[Any, Any]:
 
 def _svg(figure: Any) -> str:
     written = io.StringIO()
-    figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None})
+    # With nothing to say of itself, the picture needs none of the vocabularies for saying it.
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    figure.savefig(written, format="svg", metadata=nothing)
     return written.getvalue().partition("<svg")[1] + written.getvalue().partition("<svg")[2]

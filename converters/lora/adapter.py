@@ -4,6 +4,7 @@ them, and ``base.json``, which says what model it belongs to."""
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,12 @@ CONFIG: Final = "adapter_config.json"
 WEIGHTS: Final = "adapter_model.safetensors"
 _BASE: Final = "base.json"
 _MAX_JSON: Final = 2**20
+_PICKLE: Final = "adapter_model.bin"
+_UNSUPPORTED: Final = (
+    *("use_dora", "modules_to_save", "rank_pattern", "alpha_pattern", "lora_bias"),
+    *("fan_in_fan_out", "layer_replication", "target_parameters", "trainable_token_indices"),
+    *("use_qalora", "alora_invocation_tokens", "arrow_config"),
+)
 _NAME: Final = re.compile(r"^base_model\.model\.(?P<module>.+)\.lora_(?P<side>[AB])\.weight$")
 
 
@@ -48,7 +55,7 @@ def read_adapter(path: Path) -> Adapter:
     config = _json(path / CONFIG)
     if config.get("peft_type") != "LORA":
         raise ModelFileError(f"{path} is no LoRA adapter.")
-    for key in ("use_dora", "modules_to_save", "rank_pattern", "alpha_pattern", "lora_bias"):
+    for key in _UNSUPPORTED:
         if config.get(key):
             raise ModelFileError(
                 f"{path} uses '{key}', which is not supported.", hint="Train a plain LoRA adapter."
@@ -56,15 +63,30 @@ def read_adapter(path: Path) -> Adapter:
     rank, alpha = config.get("r"), config.get("lora_alpha")
     if not isinstance(rank, int) or not isinstance(alpha, int | float) or rank < 1:
         raise ModelFileError(f"{path / CONFIG} states no rank and alpha.")
+    if not math.isfinite(alpha):
+        raise ModelFileError(f"{path / CONFIG} states an alpha that is no number.")
+    if (path / _PICKLE).is_file() and not (path / WEIGHTS).is_file():
+        raise ModelFileError(
+            f"{path} holds its weights as {_PICKLE}, a pickle, which can run code when it is "
+            "opened.",
+            hint="Save the adapter with save_pretrained(folder, safe_serialization=True).",
+        )
     tensors = read_tensors(path / WEIGHTS)
     sides: dict[str, dict[str, str]] = {}
     for name in tensors:
         found = _NAME.match(name)
         if found is None:
-            raise ModelFileError(f"{path / WEIGHTS} holds '{name}', which is no part of LoRA.")
+            raise ModelFileError(
+                f"{path / WEIGHTS} holds '{name}', which is no part of LoRA.",
+                hint="Save the adapter with bias='none' and save_embedding_layers=False.",
+            )
         sides.setdefault(f"{found['module']}.weight", {})[found["side"]] = name
     if not sides or any(len(pair) < 2 for pair in sides.values()):
         raise ModelFileError(f"{path / WEIGHTS} is incomplete: a matrix lacks its other half.")
+    for one in sides.values():
+        low, high = tensors[one["A"]].shape, tensors[one["B"]].shape
+        if len(low) != 2 or len(high) != 2 or low[0] != rank or high[1] != rank:
+            raise ModelFileError(f"{path / WEIGHTS} holds matrices that are not of rank {rank}.")
     scale = alpha / rank**0.5 if config.get("use_rslora") else alpha / rank
     pairs = {weight: (pair["A"], pair["B"]) for weight, pair in sorted(sides.items())}
     return Adapter(path, rank, float(alpha), float(scale), pairs, tensors)

@@ -38,10 +38,8 @@ def export_adapter(adapter: Path, base: Path, target: Path) -> Path:
     import gguf
 
     found = read_adapter(adapter)
+    kind = check_kind(base)
     config = json.loads((base / "config.json").read_bytes())
-    kind = str(config.get("model_type"))
-    if kind not in _ARCHITECTURES:
-        raise ModelFileError(f"Adapters of models of the kind {kind} have no GGUF form here.")
     architecture = {"gemma3_text": "gemma3", "mistral": "llama"}.get(kind, kind)
     names = gguf.get_tensor_name_map(_architecture(gguf, architecture), config["num_hidden_layers"])
     with whole_file(target, found.weights.stat().st_size * 2 + _SLACK) as partial:
@@ -56,6 +54,18 @@ def export_adapter(adapter: Path, base: Path, target: Path) -> Path:
         writer.write_tensors_to_file()
         writer.close()
     return target
+
+
+def check_kind(base: Path) -> str:
+    """The kind of the model in ``base``, whose adapters have a GGUF form.
+
+    Raises:
+        ModelFileError: they have none.
+    """
+    kind = str(json.loads((base / "config.json").read_bytes()).get("model_type"))
+    if kind not in _ARCHITECTURES:
+        raise ModelFileError(f"Adapters of models of the kind {kind} have no GGUF form here.")
+    return kind
 
 
 def _architecture(gguf: Any, name: str) -> Any:

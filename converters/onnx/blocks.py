@@ -61,17 +61,19 @@ def _eight(numbers: Matrix) -> tuple[npt.NDArray[np.uint8], Matrix]:
 
 
 def _four(numbers: Matrix, importance: Matrix) -> tuple[npt.NDArray[np.uint8], Matrix]:
+    where = np.abs(numbers).argmax(axis=2)[:, :, None]
+    # The largest number takes the end of the range that has one step more. Each block is searched
+    # with it as the unit: squares of very small numbers would vanish.
+    largest = np.take_along_axis(numbers, where, axis=2)
+    largest[largest == 0] = 1
+    numbers = numbers / largest
     mean_square = np.square(numbers).mean(axis=2, keepdims=True)
     weight = np.sqrt(mean_square + np.square(numbers)) * importance
-    where = np.abs(numbers).argmax(axis=2)[:, :, None]
-    # The largest number takes the end of the range that has one step more.
-    largest = np.take_along_axis(numbers, where, axis=2)
-    largest[largest == 0] = _TINY
     best = np.full(numbers.shape[:2], -1, np.float32)
     scales: Matrix = np.zeros(numbers.shape[:2], np.float32)
     values = np.zeros(numbers.shape, np.int8)
     for tried in range(-_TRIED, _TRIED + 1):
-        steps = np.clip(np.rint(numbers * (-(8 + _STEP * tried) / largest)), -8, 7)
+        steps = np.clip(np.rint(numbers * -(8 + _STEP * tried)), -8, 7)
         overlap = (weight * numbers * steps).sum(axis=2)
         length = np.maximum((weight * np.square(steps)).sum(axis=2), _TINY)
         # With the scale that fits these steps best, the error is smallest where this is largest.
@@ -82,4 +84,4 @@ def _four(numbers: Matrix, importance: Matrix) -> tuple[npt.NDArray[np.uint8], M
         values[better] = steps[better].astype(np.int8)
     raised = (values + 8).astype(np.uint8)
     packed: npt.NDArray[np.uint8] = raised[:, :, 0::2] | (raised[:, :, 1::2] << np.uint8(4))
-    return packed, scales
+    return packed, scales * largest[:, :, 0]

@@ -64,6 +64,7 @@ def _missing_inputs(spec: Recipe) -> Iterator[Contradiction]:
         ("evaluate", spec.quantize, "formats to measure", "a table [quantize]"),
         ("evaluate", _has(spec.evaluate, "data") or spec.synth, "text to measure on", "data"),
         ("train_nlu", _has(spec.train_nlu, "data") or spec.synth, "data", "data, or [synth]"),
+        ("student", spec.synth, "lines to choose its pieces by", "a table [synth]"),
         ("bundle", spec.evaluate or spec.train_nlu, "cards", "[evaluate] or [train-nlu]"),
     ]
     if spec.quantize and spec.quantize.reads_text:

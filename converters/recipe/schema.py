@@ -10,7 +10,8 @@
     [distill]         the merged model (or any teacher) into a smaller one
     [quantize]        the formats wanted
     [evaluate]        each format's quality card
-    [train-nlu]       the student encoder and its heads, with their card
+    [student]         the student encoder, its vocabulary cut to the lines
+    [train-nlu]       the heads of the student encoder, with their card
     [bundle]          what each device profile gets
     [bars.<card>]     what a card must clear: a quantised format's, or "nlu"
 
@@ -24,6 +25,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from converters.encoder.vocabulary import DEFAULT_PIECES
 from converters.onnx.quantize import OnnxType
 from converters.quantize import QuantType
 
@@ -161,12 +163,22 @@ class Evaluate(Section):
     replies: Annotated[int, Field(ge=0, le=10_000)] = 30
 
 
+class Student(Section):
+    """``[student]``: the encoder that ``[train-nlu]`` works with, made anew with ``pieces`` of the
+    vocabulary; without this table it is the device's own."""
+
+    pieces: Annotated[int, Field(ge=1000, le=250_000)] = DEFAULT_PIECES
+
+
 class TrainNlu(Section):
-    """``[train-nlu]``: on the folder ``data`` of labelled lines (by default ``[synth]``'s)."""
+    """``[train-nlu]``: on the folder ``data`` of labelled lines (by default ``[synth]``'s), in
+    ``rounds`` of at least ``epochs`` passes."""
 
     data: Source | None = None
     outside: _Label = "out_of_scope"
     rejection_cost: _Share = 0.01
+    epochs: Annotated[int, Field(ge=1, le=1000)] = 8
+    rounds: Annotated[int, Field(ge=1, le=10)] = 2
 
 
 class Bundle(Section):
@@ -189,6 +201,7 @@ class Recipe(Section):
     distill: Distill | None = None
     quantize: Quantize | None = None
     evaluate: Evaluate | None = None
+    student: Student | None = None
     train_nlu: Annotated[TrainNlu | None, Field(alias="train-nlu")] = None
     bundle: Bundle | None = None
     bars: dict[_Word, dict[Annotated[str, Field(min_length=1, max_length=120)], float]] = {}

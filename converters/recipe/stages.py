@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
 
+from converters.encoder.student import ENCODER, device_base
 from converters.errors import OptionError
 from converters.progress import Report
 from converters.recipe import steps
@@ -36,6 +37,7 @@ _CODE: Final[Mapping[str, str]] = {
     "distill": "1",
     "quantize": "1",
     "evaluate": "1",
+    "student": "1",
     "train-nlu": "1",
     "bundle": "1",
 }
@@ -55,6 +57,7 @@ class _Made:
     base: Input | None = None
     adapter: Input | None = None
     model: Input | None = None
+    student: Input | None = None
     formats: dict[str, Input] = field(default_factory=dict)
 
 
@@ -89,6 +92,7 @@ class _Builder:
             (spec.distill, self._distill),
             (spec.quantize, self._quantize),
             (spec.evaluate, self._evaluate),
+            (spec.student, self._student),
             (spec.train_nlu, self._train_nlu),
             (spec.bundle, self._bundle),
         )
@@ -170,11 +174,24 @@ class _Builder:
         run = steps.evaluate(options, kinds, self._head)
         return self._stage("evaluate", options, inputs, run)
 
+    def _student(self) -> Stage:
+        options = _there(self._spec.student)
+        inputs: dict[str, Input] = {
+            "encoder": self._store.directory(ENCODER),
+            "lines": _found(self._made.labelled),
+        }
+        self._made.student = Made("student", steps.BASE)
+        return self._stage("student", options, inputs, steps.make_base(options))
+
     def _train_nlu(self) -> Stage:
         options = _there(self._spec.train_nlu)
-        data = self._data(options.data, "train-nlu", self._made.labelled)
-        encoder = self._store.directory(load_settings().engines.encoder)
-        inputs = {"data": data, "encoder": encoder}
+        inputs = self._with_pack(
+            {
+                "data": self._data(options.data, "train-nlu", self._made.labelled),
+                "encoder": self._store.directory(ENCODER),
+                "base": self._made.student or device_base(load_settings()),
+            }
+        )
         return self._stage("train-nlu", options, inputs, steps.learn_nlu(options, self._head))
 
     def _bundle(self) -> Stage:
@@ -186,6 +203,8 @@ class _Builder:
             inputs[name] = self._made.formats[name]
         if NLU in wanted:
             inputs[NLU] = Made("train-nlu", steps.NLU_FOLDER)
+            if self._made.student:
+                inputs["base"] = self._made.student
         bars = {name: dict(self._spec.bars.get(name, {})) for name in sorted(wanted)}
         run = steps.bundle(options, self._head, self._bars)
         more = {"name": self._head.name, "version": self._head.version, "bars": bars}

@@ -18,8 +18,10 @@ from converters.recipe import schema
 from converters.recipe.bundling import Part, bundle_all
 from converters.recipe.measuring import domain_text, evaluate_all
 from converters.recipe.schema import CALIBRATED
+from edge_runtime.bundles import bundle_files
 from edge_runtime.bundles.card import Bar
 from edge_runtime.config import load_settings
+from edge_runtime.nlu.e5 import MODEL_FILE
 
 Run = Callable[[Mapping[str, Path], Path, Report], None]
 
@@ -31,6 +33,7 @@ ADAPTER: Final = "adapter"
 MODEL: Final = "model"
 REFERENCE: Final = "reference.gguf"
 NLU_FOLDER: Final = "nlu"
+BASE: Final = "base"
 
 
 def format_name(recipe: str, kind: str) -> str:
@@ -64,14 +67,15 @@ def train(options: schema.Train, head: schema.Head) -> Run:
         from converters.lora import LoraSettings, train_lora
 
         settings = LoraSettings(**options.model_dump(exclude={"base", "data"}), seed=head.seed)
-        train_lora(
-            inputs["base"],
-            inputs["data"],
-            out / ADAPTER,
-            settings,
-            threads=head.threads,
-            progress=progress,
-        )
+        if not (out / ADAPTER).exists():
+            train_lora(
+                inputs["base"],
+                inputs["data"],
+                out / ADAPTER,
+                settings,
+                threads=head.threads,
+                progress=progress,
+            )
 
     return run
 
@@ -81,15 +85,16 @@ def preferences(options: schema.Preferences, head: schema.Head) -> Run:
         from converters.lora import PreferenceSettings, train_preferences
 
         settings = PreferenceSettings(**options.model_dump(exclude={"data"}), seed=head.seed)
-        train_preferences(
-            inputs["base"],
-            inputs["adapter"],
-            inputs["data"],
-            out / ADAPTER,
-            settings,
-            threads=head.threads,
-            progress=progress,
-        )
+        if not (out / ADAPTER).exists():
+            train_preferences(
+                inputs["base"],
+                inputs["adapter"],
+                inputs["data"],
+                out / ADAPTER,
+                settings,
+                threads=head.threads,
+                progress=progress,
+            )
 
     return run
 
@@ -176,25 +181,51 @@ def evaluate(options: schema.Evaluate, kinds: Sequence[str], head: schema.Head) 
     return run
 
 
+def make_base(options: schema.Student) -> Run:
+    def run(inputs: Mapping[str, Path], out: Path, progress: Report) -> None:
+        from converters.dataset import read_rows
+        from converters.encoder.student import make_student
+
+        files = sorted(inputs["lines"].glob("*.jsonl"))
+        texts = [row.text for file in files for row in read_rows(file)]
+        if not (out / BASE).exists():
+            make_student(
+                inputs["encoder"] / MODEL_FILE,
+                texts,
+                out / BASE,
+                pieces=options.pieces,
+                progress=progress,
+            )
+
+    return run
+
+
 def learn_nlu(options: schema.TrainNlu, head: schema.Head) -> Run:
     def run(inputs: Mapping[str, Path], out: Path, progress: Report) -> None:
-        from converters.train_nlu import train_nlu
-        from edge_runtime.nlu import Encoder
+        from converters.encoder.settings import TaskSettings
+        from converters.train_nlu import Device, train_nlu
 
-        files = {path.name: path for path in inputs["encoder"].iterdir()}
-        encoder = Encoder(files, load_settings().models_dir / "derived", head.threads)
-        try:
+        pack = inputs.get("pack")
+        if not (out / NLU_FOLDER).exists():
             train_nlu(
                 inputs["data"],
                 out / NLU_FOLDER,
-                encoder,
+                Device(
+                    bundle_files(inputs["base"]),
+                    inputs["encoder"] / MODEL_FILE,
+                    load_settings(pack=str(pack) if pack else None),
+                ),
                 bars={},
                 outside=options.outside,
-                rejection_cost=options.rejection_cost,
+                how=TaskSettings(
+                    options.epochs,
+                    options.rounds,
+                    rejection_cost=options.rejection_cost,
+                    seed=head.seed,
+                ),
+                threads=head.threads,
                 progress=progress,
             )
-        finally:
-            encoder.close()
 
     return run
 
@@ -207,7 +238,9 @@ def bundle(options: schema.Bundle, head: schema.Head, bars: Mapping[str, Mapping
         }
         if schema.NLU in wanted:
             folder = inputs[schema.NLU]
-            files = tuple(sorted(path for path in (folder / "files").iterdir()))
+            files = tuple(sorted((folder / "files").iterdir()))
+            if "base" in inputs:
+                files += tuple(sorted((inputs["base"] / "files").iterdir()))
             parts[schema.NLU] = Part(folder / "card.json", files)
         bundle_all(head, options, parts, inputs.get("pack"), bars, out, progress)
 

@@ -50,11 +50,17 @@ def bundle_files(folder: Path) -> Mapping[str, Path]:
     return {component.name: folder / "files" / component.name for component in manifest.components}
 
 
+def shipped_folder(name: str) -> Path | None:
+    """The folder of the bundle called ``name`` that came with the package, if one did."""
+    folder = SHIPPED / name
+    return folder if (folder / MANIFEST).is_file() else None
+
+
 def shipped_files(name: str) -> Mapping[str, Path] | None:
     """The files of the bundle called ``name`` that came with the package, if one did.
 
     Raises:
         ModelMissingError, ModelCorruptError: it did, but is damaged.
     """
-    folder = SHIPPED / name
-    return bundle_files(folder) if (folder / MANIFEST).is_file() else None
+    folder = shipped_folder(name)
+    return None if folder is None else bundle_files(folder)

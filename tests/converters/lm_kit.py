@@ -1,4 +1,4 @@
-"""A tiny decoder with random weights, its byte-pair tokenizer and a chat template, made in place."""
+"""A tiny decoder with random weights, its byte-pair tokenizer and chat template, made in place."""
 
 from __future__ import annotations
 
@@ -20,32 +20,33 @@ RULE = (
 WORDS = (
     "Goods may be returned within 14 days with the receipt. Food cannot be returned. "
     "My order refund hours return kettle bread shop open at nine. You are Sprig. Answer the "
-    "customer in one or two sentences, only from the facts. 退货 订单 小票 可以退 食品一经售出概不退换 "
-    "¿Puedo devolver el recibo? Abrimos la tienda. system user assistant "
+    "customer in one or two sentences, only from the facts. 退货 订单 小票 "
+    "可以退 食品一经售出概不退换 ¿Puedo devolver el recibo? Abrimos la tienda. system user assistant "
 )
 
 
 def tiny_lm(
     folder: Path, *, seed: int = 0, architecture: Architecture = "llama", tied: bool = True
 ) -> Path:
-    """A folder as ``save_pretrained`` writes it, about 300 kB."""
+    """A folder as ``save_pretrained`` writes it, about 3.5 MB."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
     tokenizer = _tokenizer()
     sizes = {
         "vocab_size": len(tokenizer),
-        "hidden_size": 64,
-        "intermediate_size": 128,
+        # The K formats of llama.cpp cut rows into blocks of 256.
+        "hidden_size": 256,
+        "intermediate_size": 256,
         "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 1,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
         "max_position_embeddings": 1024,
         "tie_word_embeddings": tied,
         "bos_token_id": tokenizer.convert_tokens_to_ids("<|im_start|>"),
         "eos_token_id": tokenizer.convert_tokens_to_ids("<|im_end|>"),
         # Random weights of the usual size would leave logits too near one another to compare.
-        "initializer_range": 0.2,
+        "initializer_range": 0.1,
     }
     torch.manual_seed(seed)
     if architecture == "llama":

@@ -155,7 +155,8 @@ def test_weights_recovered_from_four_bits_are_recognised(
 ) -> None:
     assert grid_share(pair[1]) == 0
     recovered = quantize(small["Q4_0"], tmp_path / "recovered.gguf", "F16").path
-    assert grid_share(recovered) > 0.9
+    # The head is kept at six bits.
+    assert grid_share(recovered) > 0.85
 
 
 def test_kinds_and_layers_are_swept(

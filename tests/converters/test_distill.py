@@ -131,8 +131,8 @@ def test_other_vocabularies_are_refused_before_the_teacher_says_a_word(
 def test_a_teacher_that_never_ends_a_reply_is_named(
     student: Path, data: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(ConversionError, match="finished none of its 32 replies within 4 tokens"):
-        distill(student, student, data, tmp_path / "out", replace(SETTINGS, max_reply=4))
+    with pytest.raises(ConversionError, match="finished none of its 32 replies within 1 tokens"):
+        distill(student, student, data, tmp_path / "out", replace(SETTINGS, max_reply=1))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,92 @@
+"""The student's base: which pieces it keeps, and that its vectors are the whole encoder's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from encoder_kit import tiny_e5
+from nlu.student_kit import PIECES
+from typer.testing import CliRunner
+
+from converters.cli import app
+from converters.encoder.body import Embedding, Trunk, Words
+from converters.encoder.student import depth_of, make_student
+from converters.encoder.vocabulary import choose_pieces
+from converters.errors import OptionError
+from edge_runtime.bundles import bundle_files
+from edge_runtime.errors import ModelCorruptError
+from edge_runtime.nlu import Encoder
+from edge_runtime.nlu.e5file import E5File
+from edge_runtime.nlu.tokenizer import Tokenizer
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_e5(tmp_path_factory.mktemp("whole") / "e5.bin")
+
+
+def test_texts_keep_their_pieces_and_single_characters_stay(source: Path) -> None:
+    file = E5File(source)
+    names = [file.vocabulary.piece(index).decode() for index in range(file.vocabulary.count)]
+    kept = {names[index] for index in choose_pieces(file, ["my refund"], 48)}
+    assert "\u2581refund" in kept
+    assert {"<s>", "</s>", "<pad>", "<unk>", "a", "z", "0", "退"} <= kept
+    assert len(kept) <= 48
+    with pytest.raises(OptionError, match="too few"):
+        choose_pieces(file, ["my refund"], 10)
+
+
+def test_the_students_vectors_are_those_of_the_whole_encoder(source: Path, tmp_path: Path) -> None:
+    made = make_student(source, ["refund order"], tmp_path / "base", pieces=len(PIECES))
+    files = bundle_files(made.path)
+    file = E5File(source)
+    texts = ["refund order", "a blue jacket", "退款"]
+    encoder = Encoder(files, tmp_path, 1)
+    found = encoder.encode(texts, "query")
+    tokenizer = Tokenizer(E5File(files["words.bin"]), files["pieces.npy"])
+    words = Words(E5File(files["words.bin"]))
+    depth = depth_of(file.shape)
+    for text, vector in zip(texts, found, strict=True):
+        embeddings, mask = words.batch([tokenizer.encode(f"query: {text}", 128)])
+        wanted = Embedding(file, depth)(Trunk(file, depth)(embeddings, mask), mask)
+        assert float(wanted.detach().numpy()[0] @ vector) > 0.98
+    assert np.allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
+
+
+def test_a_trimmed_vocabulary_reads_the_same_rows(source: Path, tmp_path: Path) -> None:
+    made = make_student(source, ["order"], tmp_path / "base", pieces=48)
+    whole, words = E5File(source), E5File(made.path / "files" / "words.bin")
+    assert words.vocabulary.count == made.pieces < whole.vocabulary.count
+    old = [whole.vocabulary.piece(index) for index in range(whole.vocabulary.count)]
+    for index in range(words.vocabulary.count):
+        piece = words.vocabulary.piece(index)
+        wanted = whole.rows("emb.word", whole.shape.hidden, [old.index(piece)])
+        assert np.array_equal(words.rows("emb.word", words.shape.hidden, [index]), wanted)
+
+
+def test_making_it_twice_gives_the_same_bundle(source: Path, tmp_path: Path) -> None:
+    digests = {
+        make_student(source, ["order"], tmp_path / name / "base", pieces=48).digest
+        for name in ("a", "b")
+    }
+    assert len(digests) == 1
+
+
+def test_a_damaged_source_leaves_nothing(source: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.bin"
+    broken.write_bytes(source.read_bytes()[:3000])
+    with pytest.raises(ModelCorruptError):
+        make_student(broken, ["order"], tmp_path / "base", pieces=48)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["broken.bin"]
+
+
+def test_the_command_explains_itself_and_refuses_what_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "bad.jsonl").write_text('{"intent": "x"}\n')
+    arguments = ["student", "--out", str(tmp_path / "o"), "--text", str(tmp_path / "bad.jsonl")]
+    result = CliRunner().invoke(app, [*arguments, "--json"])
+    assert result.exit_code == 2
+    assert "bad.jsonl:1" in json.loads(result.stdout)["error"]["message"]
+    assert "edge-convert student" in CliRunner().invoke(app, ["student", "--help"]).stdout

@@ -173,7 +173,12 @@ def _rows(data: Path) -> Rows:
 def _save(model: Any, out: Path) -> None:
     partial = out.with_name(f".{out.name}.saving")
     shutil.rmtree(partial, ignore_errors=True)
-    model.save_pretrained(partial, safe_serialization=True, selected_adapters=["default"])
+    model.save_pretrained(
+        partial,
+        safe_serialization=True,
+        selected_adapters=["default"],
+        save_embedding_layers=False,
+    )
     config = json.loads((partial / "adapter_config.json").read_bytes())
     # Where the base lay on this machine says nothing elsewhere, and sets have no order.
     config["base_model_name_or_path"] = ""

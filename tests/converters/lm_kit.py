@@ -21,7 +21,8 @@ WORDS = (
     "Goods may be returned within 14 days with the receipt. Food cannot be returned. "
     "My order refund hours return kettle bread shop open at nine. You are Sprig. Answer the "
     "customer in one or two sentences, only from the facts. 退货 订单 小票 "
-    "可以退 食品一经售出概不退换 ¿Puedo devolver el recibo? Abrimos la tienda. system user assistant "
+    "可以退 食品一经售出概不退换 "
+    "¿Puedo devolver el recibo? Abrimos la tienda. system user assistant "
 )
 
 

@@ -1,6 +1,7 @@
 """Runs a module that dies with its parent; ``python -m converters.child PARENT MODULE …``.
 
-``PARENT`` is the process id of whoever started it. A step whose parent was killed would otherwise
+``PARENT`` is the process id of whoever started it, or ``launched`` where a launcher did, which
+knows no such number when it is asked. A step whose parent was killed would otherwise
 go on writing into a folder that the next run works in.
 """
 
@@ -13,6 +14,7 @@ import signal
 import sys
 from typing import Final
 
+LAUNCHED: Final = "launched"
 _PR_SET_PDEATHSIG: Final = 1
 
 
@@ -20,8 +22,7 @@ def main(arguments: list[str]) -> None:
     parent, module, *rest = arguments
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        # With several graphics cards a launcher stands between the two.
-        if os.getppid() != int(parent) and "LOCAL_RANK" not in os.environ:
+        if parent != LAUNCHED and os.getppid() != int(parent):
             raise SystemExit("The process that asked for this is gone.")
     sys.argv = [module, *rest]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

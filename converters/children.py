@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
@@ -12,10 +13,17 @@ from collections import deque
 from collections.abc import Sequence
 from typing import IO, Final, cast
 
+from converters.child import LAUNCHED
 from converters.errors import ConversionError
 from converters.progress import Report
+from edge_runtime.errors import StorageError
 
 _COUNTED: Final = re.compile(r"\[\s*(\d+)/\s*(\d+)\]")
+_FULL: Final = re.compile(
+    "|".join(re.escape(os.strerror(code)) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+    # What torch says of it.
+    + "|PytorchStreamWriter failed writing|inline_container.*unexpected pos"
+)
 _MAX_LINE: Final = 10_000
 _MAX_OUTPUT: Final = 2**20
 
@@ -37,13 +45,14 @@ def run_module(
 
     Raises:
         ConversionError: it failed or crashed.
+        StorageError: it failed because the disk is full.
     """
     progress(step, 0.0)
     said: deque[str] = deque(maxlen=1)
     with (
         tempfile.TemporaryFile("w+") as output,
         subprocess.Popen(
-            [*_launcher(on_every_card), str(os.getpid()), module, *arguments],
+            [*_launcher(on_every_card), module, *arguments],
             stdout=output,
             stderr=subprocess.PIPE,
             text=True,
@@ -64,6 +73,11 @@ def run_module(
         if code < 0:
             name = signal.Signals(-code).name
             raise ConversionError(f"The process crashed ({name}) while {step}: {reason}")
+        if code and _FULL.search(reason):
+            raise StorageError(
+                f"The disk is full while {step}: {reason}",
+                hint="Free some space, or write to another folder; what was finished is kept.",
+            )
         if code:
             raise ConversionError(f"It failed while {step}: {reason}")
         output.seek(0)
@@ -71,13 +85,15 @@ def run_module(
 
 
 def _launcher(on_every_card: bool) -> list[str]:
+    child = [sys.executable, "-m", "converters.child", str(os.getpid())]
     cards = _cards() if on_every_card else 0
     if cards < 2:
-        return [sys.executable, "-m", "converters.child"]
+        return child
+    # The launcher dies with this process, and what it launches dies with the launcher.
     return [
-        *(sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"),
+        *(*child, "accelerate.commands.launch", "--multi_gpu"),
         *("--num_processes", str(cards), "--mixed_precision", "bf16"),
-        *("-m", "converters.child"),
+        *("-m", "converters.child", LAUNCHED),
     ]
 
 

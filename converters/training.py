@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -27,17 +28,23 @@ _CHECKPOINTS: Final = 5
 _LOGGED: Final = 50
 
 
+class Unfit(Exception): 
+    """The model cannot be trained like this; the message says why, in a sentence's second half."""
+
+
 class Watch(TrainerCallback):
-    """Tells the parent how far training is and keeps its losses."""
+    """Tells the parent how far training is and keeps its losses; the first process speaks for all
+    that train together."""
 
     def __init__(self, losses: Path) -> None:
         self._losses = losses
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        report(state.global_step, state.max_steps)
+        if state.is_world_process_zero:
+            report(state.global_step, state.max_steps)
 
     def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if "loss" in (logs := kwargs["logs"]):
+        if state.is_world_process_zero and "loss" in (logs := kwargs["logs"]):
             with self._losses.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"step": state.global_step, "loss": logs["loss"]}) + "\n")
 
@@ -73,6 +80,11 @@ def arguments(
     }
 
 
+def processes() -> int:
+    """How many train together, each on a graphics card of its own."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def fast_bfloat16() -> bool:
     """Whether this processor multiplies bfloat16 matrices itself; elsewhere that is far slower."""
     return bool(torch.cpu._is_amx_tile_supported())
@@ -90,7 +102,8 @@ def run(trainer: Any, scratch: Path, losses: Path) -> None:
     # Progress goes to the parent, not to standard output.
     trainer.remove_callback(PrinterCallback)
     last = _last_checkpoint(scratch)
-    _keep_losses(losses, until=_step_of(Path(last)) if last else 0)
+    if trainer.is_world_process_zero():
+        _keep_losses(losses, until=_step_of(Path(last)) if last else 0)
     trainer.add_callback(Watch(losses))
     trainer.train(resume_from_checkpoint=last)
 
@@ -106,11 +119,28 @@ def open_tokenizer(folder: str) -> Any:
 
 
 def load_model(folder: str) -> PreTrainedModel:
-    """The model in ``folder`` in 32 bits, on the graphics card where there is one."""
+    """The model in ``folder`` in 32 bits, on this process's graphics card where there is one."""
     model: Any = AutoModelForCausalLM.from_pretrained(
         folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
     )
-    return cast(PreTrainedModel, model.to("cuda" if torch.cuda.is_available() else "cpu"))
+    card = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    return cast(PreTrainedModel, model.to(card if torch.cuda.is_available() else "cpu"))
+
+
+def read_rows(data: Path) -> list[dict[str, Any]]:
+    """The lines of a JSON Lines file that the parent has checked."""
+    with data.open(encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+def say_why(fit: Callable[[dict[str, Any]], None], job: dict[str, Any]) -> int:
+    """Run ``fit``; a model that is unfit is told of on standard error without a traceback."""
+    try:
+        fit(job)
+    except Unfit as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
 
 
 def _last_checkpoint(folder: Path) -> str | None:

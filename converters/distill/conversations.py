@@ -49,6 +49,16 @@ def read_conversations(path: Path) -> tuple[Conversation, ...]:
 
 
 def _conversations(path: Path) -> Iterator[Conversation]:
+    for number, value in json_lines(path):
+        yield _conversation(value, path, number)
+
+
+def json_lines(path: Path) -> Iterator[tuple[int, Any]]:
+    """Each line that is not blank with its number, from 1 on.
+
+    Raises:
+        DatasetError: the file is missing or too large, or a line is not JSON.
+    """
     try:
         with path.open("rb") as file:
             for number in range(1, _MAX_ROWS + 2):
@@ -58,16 +68,19 @@ def _conversations(path: Path) -> Iterator[Conversation]:
                 if number > _MAX_ROWS or len(line) > _MAX_LINE_BYTES:
                     raise DatasetError("There is too much here.", file=path, line=number)
                 if line.strip():
-                    yield _conversation(line, path, number)
+                    yield number, _parsed(line, path, number)
     except OSError as error:
         raise DatasetError(f"The file cannot be read: {error.strerror}.", file=path) from error
 
 
-def _conversation(line: bytes, path: Path, number: int) -> Conversation:
+def _parsed(line: bytes, path: Path, number: int) -> Any:
     try:
-        value: Any = json.loads(line)
+        return json.loads(line)
     except (ValueError, RecursionError) as error:
         raise DatasetError("The line is not JSON in UTF-8.", file=path, line=number) from error
+
+
+def _conversation(value: Any, path: Path, number: int) -> Conversation:
     turns = read_prompt(value, path, number)
     if turns[-1]["role"] == "assistant":
         prompt, reply = turns[:-1], turns[-1]["content"]

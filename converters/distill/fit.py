@@ -25,7 +25,7 @@ from peft import LoraConfig, PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from converters.distill.divergence import divergence
-from converters.training import arguments, load_model, open_tokenizer, report, run
+from converters.training import arguments, load_model, open_tokenizer, read_rows, report, run
 from edge_runtime.files import write_atomic
 
 from trl import SFTConfig, SFTTrainer  # type: ignore[attr-defined]  # isort: skip
@@ -39,7 +39,7 @@ def fit(job: dict[str, Any]) -> None:
     tokenizer = open_tokenizer(job["student"])
     student = load_model(job["student"])
     teacher = load_model(job["teacher"]) if job["teacher"] else None
-    held = _rows(Path(job["held"]))
+    held = read_rows(Path(job["held"]))
     length = settings["max_length"] + settings["max_reply"]
     before = divergence(student, teacher, tokenizer, held, length, report)
     model: Any = _trained(job, student, teacher, tokenizer)
@@ -54,7 +54,7 @@ def _trained(
     teacher: PreTrainedModel | None,
     tokenizer: PreTrainedTokenizerBase,
 ) -> PreTrainedModel:
-    rows = _rows(Path(job["data"]))
+    rows = read_rows(Path(job["data"]))
     if job["way"] == "replies":
         trainer: Any = _imitation(job, student, tokenizer, rows)
     else:
@@ -136,11 +136,6 @@ def _lora(rank: int) -> LoraConfig | None:
     return LoraConfig(
         r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM"
     )
-
-
-def _rows(data: Path) -> list[dict[str, Any]]:
-    with data.open(encoding="utf-8") as file:
-        return [json.loads(line) for line in file]
 
 
 def _save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out: Path) -> None:

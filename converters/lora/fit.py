@@ -23,11 +23,15 @@ from peft import LoraConfig, PeftModel
 from transformers import set_seed
 
 from converters.training import (
+    Unfit,
     arguments,
     autocast,
     load_model,
     open_tokenizer,
+    processes,
+    read_rows,
     run,
+    say_why,
 )
 from edge_runtime.files import write_atomic
 
@@ -41,7 +45,9 @@ def fit(job: dict[str, Any]) -> None:
     torch.set_num_threads(job["threads"])
     set_seed(settings["seed"])
     tokenizer = open_tokenizer(job["base"])
-    rows, held = _rows(Path(job["data"])), _rows(Path(job["held"]))
+    if not tokenizer.chat_template:
+        raise Unfit("the base has no chat template; an instruction-tuned model has one")
+    rows, held = read_rows(Path(job["data"])), read_rows(Path(job["held"]))
     make = _replies if job["way"] == "replies" else _preferences
     started = time.monotonic()
     trainer = make(job, tokenizer, rows)
@@ -55,22 +61,27 @@ def fit(job: dict[str, Any]) -> None:
         "steps": trainer.state.global_step,
         "seconds": round(time.monotonic() - started, 1),
     }
-    write_atomic(Path(job["measured"]), json.dumps(found).encode())
     if trainer.is_world_process_zero():
+        write_atomic(Path(job["measured"]), json.dumps(found).encode())
         _save(trainer.model, Path(job["out"]))
 
 
 def _replies(job: dict[str, Any], tokenizer: Any, rows: Rows) -> Any:
     settings = job["settings"]
+    args = SFTConfig(
+        **_arguments(job, len(rows)),
+        gradient_accumulation_steps=settings["accumulate"],
+        max_length=settings["max_length"],
+        completion_only_loss=True,
+    )
+    model = load_model(job["base"])
+    # An adapter beside a table that two layers share could not be merged into either.
+    if getattr(model.config, "tie_word_embeddings", False) and "lm_head" in settings["modules"]:
+        raise Unfit("lm_head shares its weights with the embeddings and takes no adapter")
     pairs = [{"prompt": r["messages"][:-1], "completion": r["messages"][-1:]} for r in rows]
     return SFTTrainer(
-        load_model(job["base"]),
-        args=SFTConfig(
-            **_arguments(job, len(rows)),
-            gradient_accumulation_steps=settings["accumulate"],
-            max_length=settings["max_length"],
-            completion_only_loss=True,
-        ),
+        model,
+        args=args,
         train_dataset=Dataset.from_list(pairs),
         processing_class=tokenizer,
         peft_config=LoraConfig(
@@ -85,12 +96,13 @@ def _replies(job: dict[str, Any], tokenizer: Any, rows: Rows) -> Any:
 
 def _preferences(job: dict[str, Any], tokenizer: Any, rows: Rows) -> Any:
     settings = job["settings"]
-    model = PeftModel.from_pretrained(
-        load_model(job["base"]), job["adapter"], is_trainable=True, adapter_name="default"
+    args = DPOConfig(
+        **_arguments(job, len(rows)),
+        beta=settings["beta"],
+        max_length=settings["max_length"],
+        precompute_ref_log_probs=True,
     )
-    # The adapter as it was is what moving away from costs.
-    model.load_adapter(job["adapter"], adapter_name="reference")
-    model.set_adapter("default")
+    model = PeftModel.from_pretrained(load_model(job["base"]), job["adapter"], is_trainable=True)
     pairs = [
         {
             "prompt": row["messages"],
@@ -99,22 +111,23 @@ def _preferences(job: dict[str, Any], tokenizer: Any, rows: Rows) -> Any:
         }
         for row in rows
     ]
-    return DPOTrainer(
+    trainer = DPOTrainer(
         model,
-        args=DPOConfig(
-            **_arguments(job, len(rows)),
-            beta=settings["beta"],
-            max_length=settings["max_length"],
-            precompute_ref_log_probs=True,
-        ),
+        args=args,
         train_dataset=Dataset.from_list(pairs),
         processing_class=tokenizer,
     )
+    # By now the trainer has asked its copy of the adapter as it was, from which moving away costs,
+    # what it thinks of every reply. Were the copy kept, a checkpoint would hold two adapters, and
+    # going on from it would load the copy and leave the one that is trained as it was.
+    for name in [name for name in trainer.model.peft_config if name != "default"]:
+        trainer.model.delete_adapter(name)
+    return trainer
 
 
 def _arguments(job: dict[str, Any], rows: int) -> dict[str, Any]:
     settings = job["settings"]
-    a_step = settings["batch"] * settings.get("accumulate", 1)
+    a_step = settings["batch"] * settings.get("accumulate", 1) * processes()
     steps = -(-rows // a_step) * settings["epochs"]
     if settings["steps"]:
         steps = min(steps, settings["steps"])
@@ -165,11 +178,6 @@ def _reply_loss(
     return -float(chances.gather(1, targets[:, None]).sum()), len(targets)
 
 
-def _rows(data: Path) -> Rows:
-    with data.open(encoding="utf-8") as file:
-        return [json.loads(line) for line in file if line.strip()]
-
-
 def _save(model: Any, out: Path) -> None:
     partial = out.with_name(f".{out.name}.saving")
     shutil.rmtree(partial, ignore_errors=True)
@@ -189,8 +197,7 @@ def _save(model: Any, out: Path) -> None:
 
 
 def main(given: list[str]) -> int:
-    fit(json.loads(given[0]))
-    return 0
+    return say_why(fit, json.loads(given[0]))
 
 
 if __name__ == "__main__":

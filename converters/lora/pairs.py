@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from converters.distill.conversations import Message, read_prompt
+from converters.distill.conversations import Message, json_lines, read_prompt
 from converters.errors import DatasetError
 
-_MAX_LINE_BYTES: Final = 200_000
-_MAX_ROWS: Final = 1_000_000
+_MAX_RATING: Final = 1e9
 _SHAPE: Final = (
     'Each line looks like {"messages": […], "chosen": "…", "rejected": "…"} or '
     '{"messages": […], "reply": "…", "rating": 4}.'
@@ -43,12 +42,14 @@ def read_pairs(path: Path) -> tuple[Pair, ...]:
     """
     pairs: list[Pair] = []
     rated: dict[str, tuple[tuple[Message, ...], list[_Rated]]] = {}
-    for number, value in _rows(path):
+    for number, value in json_lines(path):
         prompt = read_prompt(value, path, number)
         if "rating" in value:
             reply, rating = _text(value, "reply", path, number), value["rating"]
             if isinstance(rating, bool) or not isinstance(rating, int | float):
                 raise DatasetError("'rating' is no number.", file=path, line=number, hint=_SHAPE)
+            if not abs(rating) <= _MAX_RATING:
+                raise DatasetError("'rating' is out of bounds.", file=path, line=number)
             entry = rated.setdefault(json.dumps(prompt), (prompt, []))
             entry[1].append(_Rated(reply, float(rating)))
         else:
@@ -69,31 +70,6 @@ def _ranked(prompt: tuple[Message, ...], replies: Sequence[_Rated]) -> Iterator[
     for worse in replies:
         if worse.rating < best.rating and worse.reply != best.reply:
             yield Pair(prompt, best.reply, worse.reply)
-
-
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    try:
-        with path.open("rb") as file:
-            for number in range(1, _MAX_ROWS + 2):
-                line = file.readline(_MAX_LINE_BYTES + 1)
-                if not line:
-                    return
-                if number > _MAX_ROWS or len(line) > _MAX_LINE_BYTES:
-                    raise DatasetError("There is too much here.", file=path, line=number)
-                if line.strip():
-                    yield number, _object(line, path, number)
-    except OSError as error:
-        raise DatasetError(f"The file cannot be read: {error.strerror}.", file=path) from error
-
-
-def _object(line: bytes, path: Path, number: int) -> dict[str, Any]:
-    try:
-        value: Any = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise DatasetError("The line is not JSON in UTF-8.", file=path, line=number) from error
-    if not isinstance(value, dict):
-        raise DatasetError("The line is no object.", file=path, line=number, hint=_SHAPE)
-    return value
 
 
 def _text(value: dict[str, Any], key: str, path: Path, number: int) -> str:

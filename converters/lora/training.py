@@ -24,6 +24,8 @@ from edge_runtime.bundles.blobs import require_space, sha256_of
 from edge_runtime.bundles.documents import canonical_json
 from edge_runtime.files import write_atomic
 
+Row = dict[str, Any]
+
 LOSSES: Final = "losses.jsonl"
 PICTURE: Final = "losses.png"
 FACTS: Final = "training.json"
@@ -37,7 +39,8 @@ class Trained:
     """An adapter's folder and how training went.
 
     ``before`` and ``after`` are, on held-out lines, the nats a token of replies, or by how many
-    nats preferred replies are likelier than the others.
+    nats preferred replies are likelier than the others. Where all lines say the same, they are
+    measured on what was learnt.
     """
 
     path: Path
@@ -141,16 +144,15 @@ def _fit(
     folder: Path,
     out: Path,
     base: Path,
-    rows: Sequence[dict[str, Any]],
+    rows: Sequence[Row],
     job: dict[str, Any],
     threads: int,
     progress: Report,
 ) -> Trained:
     opened = open_base(base, folder / ".base", progress=progress)
-    held = rows[_HELD_OUT - 1 :: _HELD_OUT][:_MOST_HELD_OUT] or rows[-1:]
-    kept = [row for row in rows if row not in held] if len(rows) > 1 else list(rows)
+    kept, held = _split(rows)
     _write_rows(folder / ".held.jsonl", held)
-    _write_rows(folder / ".train.jsonl", kept[:_MOST_LINES])
+    _write_rows(folder / ".train.jsonl", kept)
     made, measured = folder / ".made", folder / ".measured.json"
     if not made.exists():
         require_space(folder, model_size(opened) // 4)
@@ -183,7 +185,16 @@ def _fit(
     )
 
 
-def _write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+def _split(rows: Sequence[Row]) -> tuple[Sequence[Row], Sequence[Row]]:
+    """What to learn from and what to measure on; the same where the data says one thing only."""
+    held = rows[_HELD_OUT - 1 :: _HELD_OUT][:_MOST_HELD_OUT] or rows[-1:]
+    # Also other lines with the same messages: they would give away what is held out.
+    known = {json.dumps(row["messages"]) for row in held}
+    kept = [row for row in rows if json.dumps(row["messages"]) not in known] or rows
+    return kept[:_MOST_LINES], held
+
+
+def _write_rows(path: Path, rows: Sequence[Row]) -> None:
     write_atomic(path, "".join(json.dumps(row) + "\n" for row in rows).encode())
 
 

@@ -1,8 +1,8 @@
 """Runs a module that dies with its parent; ``python -m converters.child PARENT MODULE …``.
 
-``PARENT`` is the process id of whoever started it, or ``launched`` where a launcher did, which
-knows no such number when it is asked. A step whose parent was killed would otherwise
-go on writing into a folder that the next run works in.
+``PARENT`` is the process id of whoever started it, or ``launched`` where that was a launcher of
+several processes, whose number nobody knows beforehand. A step whose parent was killed would
+otherwise go on writing into a folder that the next run works in.
 """
 
 from __future__ import annotations
@@ -15,7 +15,14 @@ import sys
 from typing import Final
 
 LAUNCHED: Final = "launched"
+REASON: Final = "reason: "
+"""What a line of standard error starts with that says why a step failed."""
 _PR_SET_PDEATHSIG: Final = 1
+
+
+def tell_reason(reason: str) -> None:
+    """Write why this step fails as one line, whatever others write after it."""
+    sys.stderr.write(f"{REASON}{' '.join(reason.split())}\n")
 
 
 def main(arguments: list[str]) -> None:
@@ -25,7 +32,13 @@ def main(arguments: list[str]) -> None:
         if parent != LAUNCHED and os.getppid() != int(parent):
             raise SystemExit("The process that asked for this is gone.")
     sys.argv = [module, *rest]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except Exception as error:
+        # A launcher closes with words of its own.
+        if parent == LAUNCHED:
+            tell_reason(f"{type(error).__name__}: {error}")
+        raise
 
 
 if __name__ == "__main__":

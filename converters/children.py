@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import IO, Final, cast
 
-from converters.child import LAUNCHED
+from converters.child import LAUNCHED, REASON
 from converters.errors import ConversionError
 from converters.progress import Report
 from edge_runtime.errors import StorageError
@@ -40,8 +40,9 @@ def run_module(
 
     With ``on_every_card`` there is one such process for each of several graphics cards.
 
-    ``[done/all]`` in its standard error tells ``progress``; the last other line is its reason when
-    it fails. It never outlives this call, whatever interrupts or kills it.
+    ``[done/all]`` in its standard error tells ``progress``; a line that starts with ``reason:``, or
+    else the last other line, is its reason when it fails. It never outlives this call, whatever
+    interrupts or kills it.
 
     Raises:
         ConversionError: it failed or crashed.
@@ -49,6 +50,7 @@ def run_module(
     """
     progress(step, 0.0)
     said: deque[str] = deque(maxlen=1)
+    told: deque[str] = deque(maxlen=1)
     with (
         tempfile.TemporaryFile("w+") as output,
         subprocess.Popen(
@@ -64,12 +66,14 @@ def run_module(
             while line := log.readline(_MAX_LINE):
                 if counted := _COUNTED.search(line):
                     progress(step, int(counted[1]) / max(1, int(counted[2])))
+                elif line.startswith(REASON):
+                    told.append(line.removeprefix(REASON).strip())
                 elif line.strip():
                     said.append(line.strip())
             code = process.wait()
         finally:
             process.kill()
-        reason = said[0] if said else "it gave no reason"
+        reason = next(iter((*told, *said)), "it gave no reason")
         if code < 0:
             name = signal.Signals(-code).name
             raise ConversionError(f"The process crashed ({name}) while {step}: {reason}")

@@ -24,11 +24,13 @@ from transformers import (
     TrainerCallback,
 )
 
+from converters.child import tell_reason
+
 _CHECKPOINTS: Final = 5
 _LOGGED: Final = 50
 
 
-class Unfit(Exception): 
+class Unfit(Exception):
     """The model cannot be trained like this; the message says why, in a sentence's second half."""
 
 
@@ -134,11 +136,11 @@ def read_rows(data: Path) -> list[dict[str, Any]]:
 
 
 def say_why(fit: Callable[[dict[str, Any]], None], job: dict[str, Any]) -> int:
-    """Run ``fit``; a model that is unfit is told of on standard error without a traceback."""
+    """Run ``fit``; that a model is unfit is told without a traceback."""
     try:
         fit(job)
     except Unfit as error:
-        sys.stderr.write(f"{error}\n")
+        tell_reason(str(error))
         return 1
     return 0
 

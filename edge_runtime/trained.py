@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from edge_runtime.bundles import bundle_files
+from edge_runtime.bundles import bundle_files, shipped_files
 from edge_runtime.config import Settings
 from edge_runtime.nlu import Encoder, Understander, load_task
+from edge_runtime.nlu.student import STUDENT_BASE
 from edge_runtime.packs import load_pack
 from edge_runtime.turn import OUT_OF_SCOPE
 from edge_runtime.wiring import Engines
@@ -26,7 +27,8 @@ def opened_bundle(
     Args:
         folder: ``manifest.json`` and ``files/``.
         settings: the device's settings.
-        base: the files of the encoder, by default the one this device has.
+        base: the files of the encoder; by default the student that came with the package, or else
+            the one this device has.
 
     Raises:
         ModelMissingError: there is no bundle, or the encoder has not been fetched.
@@ -37,7 +39,7 @@ def opened_bundle(
     """
     task = load_task(bundle_files(folder))
     pack = load_pack(settings.pack_dir)
-    files = base or Engines(settings, pack).encoder_files
+    files = base or shipped_files(STUDENT_BASE) or Engines(settings, pack).encoder_files
     derived = settings.models_dir / "derived"
     encoder = Encoder(files, derived, settings.threads, task)
     try:

@@ -16,8 +16,6 @@ from edge_runtime.engines import E, EnginePool, EngineSlot
 from edge_runtime.errors import ModelMissingError
 from edge_runtime.packs import Pack
 
-WHOLE_ENCODER = "multilingual-e5-small-q4"
-
 if TYPE_CHECKING:
     from edge_runtime.asr import Recognizer
     from edge_runtime.generation import LanguageModel
@@ -72,8 +70,9 @@ class Engines:
 
     @property
     def encoder_files(self) -> Mapping[str, Path]:
-        """The student that came with the package, else the whole encoder it was made from."""
-        return shipped_files(self.profile.encoder) or self.store.files(WHOLE_ENCODER)
+        """The encoder that came with the package, else the fetched one."""
+        name = self.profile.encoder
+        return shipped_files(name) or self.store.files(name)
 
     @cached_property
     def heads(self) -> Choice:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from converters.commands.options import Bars, Json, Outside, Threads, student_base
+from converters.commands.options import Bars, Json, Outside, Threads
 from converters.errors import BarsMissedError
 from converters.evaluate import compare as comparing
 from converters.evaluate import roundtrip as round_trip
@@ -28,7 +28,9 @@ from edge_runtime.commands.console import out, print_json, reported
 from edge_runtime.config import load_settings
 from edge_runtime.errors import StorageError
 from edge_runtime.files import write_atomic
+from edge_runtime.packs import load_pack
 from edge_runtime.turn import OUT_OF_SCOPE
+from edge_runtime.wiring import Engines
 
 app = typer.Typer(help="Measure a model and write its quality card.", no_args_is_help=True)
 
@@ -86,7 +88,7 @@ def nlu(
             measured = evaluate_nlu(
                 data,
                 settings.pack_dir,
-                student_base(settings, None),
+                Engines(settings, load_pack(settings.pack_dir)).encoder_files,
                 settings.models_dir / "derived",
                 bars=bars,
                 threads=threads,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from converters.encoder.student import ENCODER, device_base
+from converters.encoder.student import ENCODER, shipped_base
 from edge_runtime.bundles import ModelStore, bundle_files
 from edge_runtime.config import Settings
 from edge_runtime.nlu.e5 import MODEL_FILE
@@ -33,10 +33,10 @@ def whole_encoder(settings: Settings) -> Path:
     return ModelStore(settings.models_dir).files(ENCODER)[MODEL_FILE]
 
 
-def student_base(settings: Settings, folder: Path | None) -> Mapping[str, Path]:
+def student_base(folder: Path | None) -> Mapping[str, Path]:
     """The files of the student base in ``folder``, else of the one that came with the package.
 
     Raises:
         ModelMissingError, ModelCorruptError: it is not here, or damaged.
     """
-    return bundle_files(folder or device_base(settings))
+    return bundle_files(folder or shipped_base())

@@ -77,7 +77,7 @@ def train_nlu(
     base: Annotated[
         Path | None,
         typer.Option(
-            "--base", metavar="BUNDLE", help="A student encoder; by default this device's."
+            "--base", metavar="BUNDLE", help="A student encoder; by default the shipped one."
         ),
     ] = None,
     pack: Annotated[
@@ -119,9 +119,7 @@ def train_nlu(
         read_splits(data, outside=outside)
         with shown() as progress:
             progress("opening the encoder", 0.0)
-            device = training.Device(
-                student_base(settings, base), whole_encoder(settings), settings
-            )
+            device = training.Device(student_base(base), whole_encoder(settings), settings)
             made = training.train_nlu(
                 data,
                 target,

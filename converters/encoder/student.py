@@ -24,11 +24,10 @@ from edge_runtime import __version__
 from edge_runtime.bundles import shipped_folder
 from edge_runtime.bundles.blobs import storage_errors
 from edge_runtime.bundles.manifest import BundleManifest, Component
-from edge_runtime.config import Settings
 from edge_runtime.errors import ModelMissingError
 from edge_runtime.files import sync_folder, write_atomic
 from edge_runtime.nlu.e5file import E5File, Shape
-from edge_runtime.nlu.student import EMBEDDING, PIECES, TRUNK, WORDS
+from edge_runtime.nlu.student import EMBEDDING, PIECES, STUDENT_BASE, TRUNK, WORDS
 from edge_runtime.nlu.tokenizer import piece_index
 
 ENCODER: Final = "multilingual-e5-small-q4"
@@ -111,16 +110,16 @@ def bundle_manifest(name: str, files: Mapping[str, bytes], licence: str) -> Bund
     return BundleManifest(letters[:64], "1", __version__, components)
 
 
-def device_base(settings: Settings) -> Path:
-    """The folder of the student base that came with the package for the settings' profile.
+def shipped_base() -> Path:
+    """The folder of the student base that came with the package.
 
     Raises:
         ModelMissingError: none did.
     """
-    folder = shipped_folder(settings.engines.encoder)
+    folder = shipped_folder(STUDENT_BASE)
     if folder is None:
         raise ModelMissingError(
-            f"No student encoder came with this package for profile '{settings.profile}'.",
+            "No student encoder came with this package.",
             hint="Make one with 'edge-convert student' and name it with --base.",
         )
     return folder

@@ -37,7 +37,9 @@ _SINGLES: Final[Mapping[str, int]] = {
 }
 """How many single characters of a script to keep, the commonest first."""
 _LANGUAGES: Final[Mapping[str, float]] = {
-    "en": 3.0, "zh": 2.0, "es": 1.5,
+    "en": 3.0,
+    "zh": 2.0,
+    "es": 1.5,
     **dict.fromkeys(("de", "fr", "it", "pt", "ja", "ko", "ru"), 1.0),
     **dict.fromkeys(("nl", "pl", "tr", "id", "ar", "hi", "vi"), 0.2),
 }

@@ -111,7 +111,7 @@ def _preferences(job: dict[str, Any], tokenizer: Any, rows: Rows) -> Any:
         }
         for row in rows
     ]
-    trainer = DPOTrainer(
+    trainer: Any = DPOTrainer(
         model,
         args=args,
         train_dataset=Dataset.from_list(pairs),

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
 
-from converters.encoder.student import ENCODER, device_base
+from converters.encoder.student import ENCODER, shipped_base
 from converters.errors import OptionError
 from converters.progress import Report
 from converters.recipe import steps
@@ -23,7 +23,6 @@ from converters.recipe.plan import Made, Stage
 from converters.recipe.schema import NLU, Section
 from converters.recipe.sources import resolve_model, resolve_pack, resolve_path
 from edge_runtime.bundles import ModelStore
-from edge_runtime.config import load_settings
 
 Input = Path | Made
 Given = TypeVar("Given")
@@ -189,7 +188,7 @@ class _Builder:
             {
                 "data": self._data(options.data, "train-nlu", self._made.labelled),
                 "encoder": self._store.directory(ENCODER),
-                "base": self._made.student or device_base(load_settings()),
+                "base": self._made.student or shipped_base(),
             }
         )
         return self._stage("train-nlu", options, inputs, steps.learn_nlu(options, self._head))

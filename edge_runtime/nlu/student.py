@@ -21,6 +21,8 @@ from edge_runtime.nlu.intents import examples_digest
 from edge_runtime.packs.schema import Pack
 from edge_runtime.turn import Sentiment
 
+STUDENT_BASE: Final = "student-e5-small"
+"""The base that comes with the package, by the name of its bundle."""
 WORDS: Final = "words.bin"
 PIECES: Final = "pieces.npy"
 TRUNK: Final = "trunk.onnx"

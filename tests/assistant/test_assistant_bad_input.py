@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shutil
 import struct
 import zlib
 from collections.abc import Callable
@@ -18,7 +17,6 @@ from assistant_kit import ask, turn
 from PIL import Image
 
 from edge_runtime.assistant import Assistant
-from edge_runtime.bundles import opened
 from edge_runtime.config import Settings
 from edge_runtime.errors import (
     AudioError,
@@ -31,6 +29,7 @@ from edge_runtime.errors import (
     StorageError,
     TextError,
 )
+from edge_runtime.rooms import Rooms
 
 pytestmark = [pytest.mark.models, pytest.mark.xdist_group("assistant")]
 
@@ -292,10 +291,7 @@ def test_a_bad_picture_with_a_good_question_is_still_an_error(
 # ---- the device itself ----
 
 
-def test_without_models_the_error_names_the_command(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(opened, "SHIPPED", tmp_path / "nothing")
+def test_without_models_the_error_names_the_command(settings: Settings, tmp_path: Path) -> None:
     bare = settings.model_copy(
         update={"models_dir": tmp_path / "models", "data_dir": tmp_path / "data"}
     )
@@ -307,23 +303,26 @@ def test_without_models_the_error_names_the_command(
     assistant.close()
 
 
-def test_a_tampered_model_is_never_loaded(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    own = tmp_path / "shipped"
-    shutil.copytree(opened.SHIPPED / settings.engines.encoder, own / settings.engines.encoder)
-    monkeypatch.setattr(opened, "SHIPPED", own)
-    large = own / settings.engines.encoder / "files" / "trunk.onnx"
+def test_a_tampered_model_is_never_loaded(settings: Settings, rooms: Rooms, tmp_path: Path) -> None:
+    import shutil
+
+    model = settings.engines.encoder
+    own = tmp_path / "models"
+    shutil.copytree(settings.models_dir / "installed" / model, own / "installed" / model)
+    (large,) = (p for p in (own / "installed").rglob("*") if p.is_file() and p.stat().st_size > 1e6)
+    large.chmod(0o644)
     with large.open("r+b") as file:
         file.seek(1_000_000)
         byte = file.read(1)
         file.seek(1_000_000)
         file.write(bytes([byte[0] ^ 1]))
-    tampered = Assistant(settings.model_copy(update={"data_dir": tmp_path / "data"}))
+    tampered = Assistant(
+        settings.model_copy(update={"models_dir": own, "data_dir": tmp_path / "data"})
+    )
     with pytest.raises(ModelCorruptError) as caught:
         ask(tampered, "外套能退吗?")
     assert caught.value.exit_code == 3
-    assert "trunk.onnx" in caught.value.message
+    assert f"edge-runtime models pull {model}" in caught.value.hint
     tampered.close()
 
 

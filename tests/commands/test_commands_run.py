@@ -13,7 +13,6 @@ import typer
 from typer.testing import CliRunner, Result
 
 from edge_runtime import __version__
-from edge_runtime.bundles import opened
 from edge_runtime.cli import app
 from edge_runtime.config import PACKS_DIR, load_settings
 
@@ -123,9 +122,8 @@ def test_an_unknown_profile_is_a_configuration_error(arguments: tuple[str, ...])
     ids=lambda value: value if isinstance(value, str) else value[0],
 )
 def test_a_missing_model_is_exit_3_with_the_command_that_gets_it(
-    arguments: tuple[str, ...], model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    arguments: tuple[str, ...], model: str
 ) -> None:
-    monkeypatch.setattr(opened, "SHIPPED", tmp_path / "nothing")
     result = run(*arguments)
     assert result.exit_code == 3
     assert f"edge-runtime models pull {model}" in result.stderr

@@ -1,28 +1,35 @@
-"""Adapters: learnt from replies and from ratings, the same twice, and whole or absent."""
+"""An adapter learns the replies, the same each time, whatever stops it on the way."""
 
 from __future__ import annotations
 
 import json
-import os
+import shutil
 import signal
-import subprocess
 import sys
-import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from chain_kit import conversations
+from chain_kit import ANSWERS, conversations
 from converter_kit import lines, names
+from gguf_kit import tiny_pair
 from lm_kit import tiny_lm
-from typer.testing import CliRunner
+from tuning_kit import PROGRAM, last_checkpoint, losses, run, stop_at, until, working_on
 
-from converters.cli import app
+from converters import children
+from converters.checkpoints import WHOLE, tensors
 from converters.errors import ConversionError, DatasetError, ModelFileError, OptionError
-from converters.lora import LoraSettings, PreferenceSettings, train_lora, train_preferences
-from converters.lora.pairs import read_pairs
-from converters.lora.training import Trained
+from converters.evaluate.engines import model_digest
+from converters.hf_to_gguf import convert_to_gguf
+from converters.lora import LoraSettings, Trained, merge_adapter, train_lora
+from converters.lora.adapter import read_adapter
+from converters.quantize import quantize
+from edge_runtime.errors import StorageError
 
-HOW = LoraSettings(rank=4, alpha=8, epochs=4, learning_rate=2e-2, batch=4, max_length=64)
+SETTINGS = LoraSettings(epochs=2, learning_rate=1e-2, max_length=64, seed=3)
+OPTIONS = ("--epochs", "2", "--learning-rate", "1e-2", "--max-length", "64", "--seed", "3")
+WEIGHTS = "adapter_model.safetensors"
 
 
 @pytest.fixture(scope="module")
@@ -31,141 +38,253 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return lines(tmp_path_factory.mktemp("data") / "talk.jsonl", conversations())
 
 
 @pytest.fixture(scope="module")
-def tuned(base: Path, talk: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    return train_lora(base, talk, tmp_path_factory.mktemp("tuned") / "adapter", HOW, threads=1)
+def trained(base: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    out = tmp_path_factory.mktemp("trained") / "adapter"
+    return train_lora(base, data, out, SETTINGS, threads=1)
 
 
 def weights(folder: Path) -> bytes:
-    return (folder / "adapter_model.safetensors").read_bytes()
+    return (folder / WEIGHTS).read_bytes()
 
 
-def test_replies_are_learnt_and_the_folder_is_complete(tuned: Trained) -> None:
-    assert tuned.after < 0.7 * tuned.before
-    assert tuned.steps == 32
-    assert names(tuned.path) == [
-        *("adapter_config.json", "adapter_model.safetensors", "base.json", "losses.jsonl"),
-        *("losses.png", "training.json"),
+def refused(kind: type[Exception], match: str, *args: Any, **kwargs: Any) -> Any:
+    with pytest.raises(kind, match=match) as caught:
+        train_lora(*args, threads=1, **kwargs)
+    assert "\n" not in str(caught.value)
+    return caught.value
+
+
+def test_replies_that_were_held_out_become_likelier(trained: Trained, tmp_path: Path) -> None:
+    assert trained.after < trained.before / 1.5
+    assert (trained.lines, trained.steps) == (31, 16)
+    curve = losses(trained.path)
+    assert [point["step"] for point in curve] == list(range(1, 17))
+    assert curve[-1]["loss"] < curve[0]["loss"] / 1.5
+
+
+def test_the_folder_is_an_adapter_that_knows_its_base(trained: Trained, base: Path) -> None:
+    assert names(trained.path) == [
+        "adapter_config.json",
+        WEIGHTS,
+        "base.json",
+        "losses.jsonl",
+        "losses.png",
+        "training.json",
     ]
-    assert (tuned.path / "losses.png").read_bytes().startswith(b"\x89PNG")
-    config = json.loads((tuned.path / "adapter_config.json").read_bytes())
-    assert (config["r"], config["lora_alpha"]) == (4, 8)
+    config = json.loads((trained.path / "adapter_config.json").read_text())
+    assert (config["r"], config["lora_alpha"], config["lora_dropout"]) == (16, 32, 0.1)
     assert config["target_modules"] == ["q_proj", "v_proj"]
     assert config["base_model_name_or_path"] == ""
+    assert json.loads((trained.path / "base.json").read_text())["base"] == model_digest(base)
+    assert len(read_adapter(trained.path).pairs) == 4
+    assert (trained.path / "losses.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads((trained.path / "training.json").read_text())["settings"]["seed"] == 3
 
 
-def test_the_same_seed_gives_the_same_adapter(
-    tuned: Trained, base: Path, talk: Path, tmp_path: Path
+def test_only_replies_are_learnt(base: Path, tmp_path: Path) -> None:
+    from converters.lora import fit
+    from converters.training import open_tokenizer
+
+    tokenizer = open_tokenizer(str(base))
+    job = {
+        "base": str(base),
+        "scratch": str(tmp_path / "scratch"),
+        "settings": {**fields(SETTINGS), "batch": 32},
+    }
+    trainer = fit._replies(job, tokenizer, list(conversations()))
+    batch = next(iter(trainer.get_train_dataloader()))
+    learnt = {tokenizer.decode(row[row != -100]) for row in batch["labels"]}
+    assert learnt == {f"{answer}<|im_end|>\n" for answer in ANSWERS.values()}
+    assert batch["input_ids"].shape[0] == 32
+
+
+def fields(settings: LoraSettings) -> dict[str, Any]:
+    return {name: getattr(settings, name) for name in settings.__slots__}
+
+
+def test_killed_and_stopped_it_ends_where_it_would_have(
+    trained: Trained, base: Path, data: Path, tmp_path: Path
 ) -> None:
-    again = train_lora(base, talk, tmp_path / "again", HOW, threads=1)
-    assert weights(again.path) == weights(tuned.path)
+    out = tmp_path / "adapter"
+    command = [PROGRAM, "train", base, "--data", data, "--out", out, *OPTIONS]
+    killed = stop_at(6, out, command, signal.SIGKILL)
+    assert killed.code == -signal.SIGKILL
+    assert not out.exists()
+    reached = last_checkpoint(out)
+    assert 6 <= reached < 16
+    stopped = stop_at(12, out, command, signal.SIGINT)
+    assert stopped.code == 130, stopped.errors
+    assert "Traceback" not in stopped.errors
+    assert not out.exists()
+    assert last_checkpoint(out) > reached
+    done = run(command)
+    assert done.code == 0, done.errors
+    assert weights(out) == weights(trained.path)
+    assert losses(out) == losses(trained.path)
+    assert (done.told["before"], done.told["after"]) == (trained.before, trained.after)
+    assert names(tmp_path) == ["adapter"]
+    assert names(out) == names(trained.path)
 
 
-def test_a_killed_training_goes_on_and_comes_to_the_same(
-    tuned: Trained, base: Path, talk: Path, tmp_path: Path
+def test_another_seed_makes_another_adapter(
+    trained: Trained, base: Path, data: Path, tmp_path: Path
 ) -> None:
-    out = tmp_path / "killed"
-    program = str(Path(sys.executable).with_name("edge-convert"))
-    given = ["--rank", "4", "--alpha", "8", "--epochs", "4", "--learning-rate", "0.02"]
-    more = ["--max-length", "64", "--threads", "1", "--json"]
-    with subprocess.Popen(
-        [program, "train", str(base), "--data", str(talk), "--out", str(out), *given, *more],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        kept = tmp_path / ".killed.partial" / ".checkpoints"
-        while process.poll() is None and not any(kept.glob("checkpoint-*/trainer_state.json")):
-            time.sleep(0.02)
-        process.send_signal(signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
-    assert names(tmp_path) == [".killed.partial"]
-    made = train_lora(base, talk, out, HOW, threads=1)
-    assert made.steps == tuned.steps
-    assert weights(out) == weights(tuned.path)
+    made = train_lora(base, data, tmp_path / "out", replace(SETTINGS, seed=4), threads=1)
+    assert weights(made.path) != weights(trained.path)
 
 
-def test_what_is_no_conversation_names_file_and_line(base: Path, tmp_path: Path) -> None:
-    data = lines(tmp_path / "talk.jsonl", [*conversations(), {"text": "hello"}])
-    with pytest.raises(DatasetError, match=r"talk\.jsonl:33: The line has no 'messages'"):
-        train_lora(base, data, tmp_path / "out", HOW)
-    asked = [{"messages": [{"role": "user", "content": "hello"}]}]
-    with pytest.raises(DatasetError, match="Nobody replies"):
-        train_lora(base, lines(tmp_path / "asked.jsonl", asked), tmp_path / "out", HOW)
-    assert names(tmp_path) == ["asked.jsonl", "talk.jsonl"]
+def test_a_full_disk_is_one_sentence_and_a_later_run_goes_on(
+    trained: Trained, base: Path, data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "adapter"
+    command = [PROGRAM, "train", base, "--data", data, "--out", out, *OPTIONS]
+    # The adapter fits, the optimiser's state beside it does not.
+    full = run(command, limit=len(weights(trained.path)) * 3 // 2)
+    assert full.code == 5, full
+    assert "Traceback" not in full.errors
+    assert full.told["error"]["type"] == "StorageError"
+    assert full.told["error"]["message"].startswith("The disk is full while tuning: ")
+    assert "\n" not in full.told["error"]["message"]
+    assert not out.exists()
+    assert run(command).code == 0
+    assert weights(out) == weights(trained.path)
 
 
-def test_a_module_that_the_base_lacks_is_named(base: Path, talk: Path, tmp_path: Path) -> None:
-    how = LoraSettings(modules=("w_proj",), max_length=64)
-    with pytest.raises(ConversionError, match="w_proj"):
-        train_lora(base, talk, tmp_path / "out", how, threads=1)
+def test_a_line_without_messages_is_named_and_leaves_nothing(base: Path, tmp_path: Path) -> None:
+    path = lines(tmp_path / "talk.jsonl", [*list(conversations())[:2], {"text": "hello"}])
+    error = refused(DatasetError, "no 'messages'", base, path, tmp_path / "out")
+    assert error.line == 3
+    assert "talk.jsonl:3: " in error.message
+    assert names(tmp_path) == ["talk.jsonl"]
+
+
+def test_conversations_without_replies_are_refused(base: Path, tmp_path: Path) -> None:
+    rows = [{"messages": row["messages"][:-1]} for row in conversations()]
+    refused(DatasetError, "Nobody replies", base, lines(tmp_path / "t", rows), tmp_path / "out")
+
+
+def test_lines_that_all_say_the_same_can_be_learnt(base: Path, tmp_path: Path) -> None:
+    path = lines(tmp_path / "talk.jsonl", [next(conversations())] * 3)
+    made = train_lora(base, path, tmp_path / "out", replace(SETTINGS, steps=1), threads=1)
+    assert (made.lines, made.steps) == (3, 1)
+
+
+def test_a_folder_that_exists_is_left_alone(trained: Trained, base: Path, data: Path) -> None:
+    before = weights(trained.path)
+    refused(OptionError, "exists already", base, data, trained.path, SETTINGS)
+    assert weights(trained.path) == before
+
+
+def test_an_unsafe_or_damaged_base_is_refused(base: Path, data: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(base, tmp_path / "lm"))
+    content = (copy / WHOLE).read_bytes()
+    (copy / WHOLE).write_bytes(content[:-4])
+    refused(ModelFileError, "cut short", copy, data, tmp_path / "out")
+    (copy / WHOLE).rename(copy / "pytorch_model.bin")
+    refused(ModelFileError, "a pickle", copy, data, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"rank": 0}, {"dropout": 1.5}, {"learning_rate": 0.0}, {"batch": 0}, {"modules": ()}]
+    ("module", "said"),
+    [("c_attn", "c_attn"), ("lm_head", "shares its weights with the embeddings")],
 )
-def test_settings_out_of_range_are_one_sentence(wrong: dict[str, object]) -> None:
-    with pytest.raises(OptionError):
-        LoraSettings(**wrong)  # type: ignore[arg-type]
-
-
-RATED = [
-    {"messages": row["messages"][:1], "reply": reply, "rating": rating}
-    for row in conversations()
-    for reply, rating in (("We open at nine.", 5), ("Go away.", 1), ("Go away now.", 2))
-]
-
-
-def test_rated_replies_become_the_best_against_each_worse_one(tmp_path: Path) -> None:
-    pairs = read_pairs(lines(tmp_path / "rated.jsonl", RATED))
-    assert len(pairs) == 64
-    assert {pair.chosen for pair in pairs} == {"We open at nine."}
-    assert {pair.rejected for pair in pairs} == {"Go away.", "Go away now."}
-    equal = [{**row, "rating": 3} for row in RATED]
-    with pytest.raises(DatasetError, match="rated differently"):
-        read_pairs(lines(tmp_path / "equal.jsonl", equal))
-    broken = [RATED[0], {**RATED[1], "rating": "good"}]
-    with pytest.raises(DatasetError, match=r"broken\.jsonl:2: 'rating' is no number"):
-        read_pairs(lines(tmp_path / "broken.jsonl", broken))
-
-
-def test_preferred_replies_become_likelier(tuned: Trained, base: Path, tmp_path: Path) -> None:
-    data = lines(tmp_path / "rated.jsonl", RATED)
-    how = PreferenceSettings(steps=10, learning_rate=2e-3, batch=4, max_length=64)
-    made = train_preferences(base, tuned.path, data, tmp_path / "out", how, threads=1)
-    assert made.after > made.before
-    assert weights(made.path) != weights(tuned.path)
-    assert (made.path / "base.json").read_bytes() == (tuned.path / "base.json").read_bytes()
-
-
-def test_an_adapter_for_another_base_is_refused(tuned: Trained, tmp_path: Path) -> None:
-    other = tiny_lm(tmp_path / "other", seed=5)
-    data = lines(tmp_path / "rated.jsonl", RATED)
-    with pytest.raises(ModelFileError, match="for another base"):
-        train_preferences(other, tuned.path, data, tmp_path / "out")
+def test_a_layer_that_takes_no_adapter_is_named(
+    base: Path, data: Path, tmp_path: Path, module: str, said: str
+) -> None:
+    wrong = replace(SETTINGS, modules=(module,))
+    refused(ConversionError, said, base, data, tmp_path / "out", wrong)
     assert not (tmp_path / "out").exists()
 
 
-def test_the_commands_print_json(base: Path, talk: Path, tmp_path: Path) -> None:
-    out = tmp_path / "adapter"
-    given = ["--steps", "2", "--max-length", "64", "--threads", "1", "--json"]
-    made = CliRunner().invoke(
-        app, ["train", str(base), "--data", str(talk), "--out", str(out), *given]
-    )
-    assert made.exit_code == 0, made.output
-    assert json.loads(made.stdout)["steps"] == 2
-    again = CliRunner().invoke(
-        app, ["train", str(base), "--data", str(talk), "--out", str(out), *given]
-    )
-    assert again.exit_code == 2
-    assert "exists already" in json.loads(again.stdout)["error"]["message"]
-    merged = CliRunner().invoke(
-        app, ["merge", str(base), str(out), "--out", str(tmp_path / "merged"), "--json"]
-    )
-    assert merged.exit_code == 0, merged.output
-    assert json.loads(merged.stdout)["max_difference"] <= 1e-3
+def test_a_base_without_a_chat_template_is_told_of(base: Path, data: Path, tmp_path: Path) -> None:
+    plain = Path(shutil.copytree(base, tmp_path / "lm"))
+    (plain / "chat_template.jinja").unlink()
+    refused(ConversionError, "no chat template", plain, data, tmp_path / "out", SETTINGS)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rank": 0},
+        {"alpha": 0},
+        {"dropout": 1.5},
+        {"learning_rate": float("nan")},
+        {"batch": 0},
+        {"max_length": 1},
+        {"modules": ()},
+        {"seed": -1},
+    ],
+)
+def test_impossible_settings_are_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(OptionError):
+        replace(SETTINGS, **change)
+
+
+def test_too_little_room_is_said_before_anything_is_learnt(
+    base: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(folder: Path, needed: int) -> None:
+        raise StorageError("The disk is full.")
+
+    monkeypatch.setattr("converters.lora.training.require_space", full)
+    refused(StorageError, "disk is full", base, data, tmp_path / "out", SETTINGS)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_quantised_gguf_file_is_tuned_merged_and_run(data: Path, tmp_path: Path) -> None:
+    _, whole = tiny_pair(tmp_path)
+    small = tmp_path / "small.gguf"
+    quantize(whole, small, "Q8_0", threads=1)
+    made = train_lora(small, data, tmp_path / "adapter", SETTINGS, threads=1)
+    assert made.after < made.before
+    assert json.loads((made.path / "base.json").read_text())["base"] == model_digest(small)
+    with pytest.raises(ModelFileError, match="is for another base"):
+        merge_adapter(whole, made.path, tmp_path / "other")
+    merged = merge_adapter(small, made.path, tmp_path / "merged", threads=1)
+    assert merged.max_difference <= 1e-3
+    stored = {name for _, part in tensors(merged.path) for name in part}
+    assert "lm_head.weight" not in stored
+    assert convert_to_gguf(merged.path, tmp_path / "merged.gguf", "F16").stat().st_size > 0
+
+
+TWO_CARDS = (
+    "from converters import children\n"
+    "from converters.cli import main\n"
+    "children._cards = lambda: 2\n"
+    "main()"
+)
+
+
+def test_two_cards_share_the_work_and_stop_with_who_asked(
+    base: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(children, "_cards", lambda: 2)
+    whole = train_lora(base, data, tmp_path / "whole", SETTINGS, threads=1)
+    # Each takes half of the 31 lines, four at a time, twice.
+    assert whole.steps == 8
+    assert [point["step"] for point in losses(whole.path)] == list(range(1, 9))
+    assert whole.after < whole.before
+    out = tmp_path / "killed"
+    command = [sys.executable, "-c", TWO_CARDS, "train", base, "--data", data, "--out", out]
+    killed = stop_at(3, out, [*command, *OPTIONS], signal.SIGKILL)
+    assert killed.code == -signal.SIGKILL
+    assert not out.exists()
+    until(lambda: not working_on(out))
+    again = train_lora(base, data, out, SETTINGS, threads=1)
+    assert weights(again.path) == weights(whole.path)
+    assert losses(again.path) == losses(whole.path)
+
+
+def test_of_two_cards_too_the_reason_is_told(
+    base: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(children, "_cards", lambda: 2)
+    for module, said in (("lm_head", "shares its weights"), ("c_attn", "ValueError: .*c_attn")):
+        wrong = replace(SETTINGS, modules=(module,))
+        refused(ConversionError, said, base, data, tmp_path / "out", wrong)

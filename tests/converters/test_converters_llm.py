@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from converters.cli import app
 from converters.errors import ConversionError, DatasetError
-from converters.evaluate.llm import evaluate_llm
+from converters.evaluate.llm import Conditions, evaluate_llm
 from converters.quantize import quantize
 from edge_runtime.bundles.blobs import sha256_of
 
@@ -32,7 +32,7 @@ def text(tmp_path: Path) -> Path:
 @pytest.mark.models
 def test_a_model_does_not_differ_from_itself(model_files: ModelFiles, text: Path) -> None:
     model = model_files(SMALL)["model.gguf"]
-    card = evaluate_llm(model, text, reference=model, bars={}, threads=1)
+    card = evaluate_llm(model, Conditions(text, threads=1), reference=model, bars={}).card
     assert card.subject == sha256_of(model)
     assert card.metrics["mean_kl"] < 1e-6
     assert card.metrics["top1_agreement"] == 1
@@ -68,17 +68,17 @@ def test_text_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     broken = tmp_path / "broken.txt"
     broken.write_bytes(b"fine\n\xff\n")
     with pytest.raises(DatasetError, match=r"broken\.txt:2"):
-        evaluate_llm(model, broken, bars={})
+        evaluate_llm(model, Conditions(broken), bars={})
     broken.write_bytes(b" \n")
     with pytest.raises(DatasetError, match="empty"):
-        evaluate_llm(model, broken, bars={})
+        evaluate_llm(model, Conditions(broken), bars={})
 
 
 def test_a_sound_file_of_no_known_model_is_one_sentence(tmp_path: Path, text: Path) -> None:
     model = tmp_path / "toy.gguf"
     model.write_bytes(gguf())
     with pytest.raises(ConversionError, match="cannot load"):
-        evaluate_llm(model, text, bars={})
+        evaluate_llm(model, Conditions(text), bars={})
 
 
 @pytest.mark.models
@@ -88,4 +88,4 @@ def test_models_of_different_vocabularies_are_not_compared(
     small = model_files(SMALL)["model.gguf"]
     other = model_files("qwen2.5-coder-0.5b-q4_k_m")["model.gguf"]
     with pytest.raises(ConversionError, match="different vocabularies"):
-        evaluate_llm(small, text, reference=other, bars={}, threads=1)
+        evaluate_llm(small, Conditions(text, threads=1), reference=other, bars={})

@@ -8,10 +8,14 @@ from pathlib import Path
 import numpy as np
 from nlu.student_kit import PIECES
 
+from converters.encoder import vocabulary
 from converters.encoder.student import make_student
 from converters.train_nlu import Device
 from edge_runtime.bundles import bundle_files
 from edge_runtime.config import load_settings
+
+# A vocabulary of fifty pieces is not chosen better by forty thousand words of each language.
+vocabulary._WORDS = 300  # type: ignore[misc]
 
 WIDTH, LAYERS, HEADS, INNER, PLACES = 32, 2, 2, 64, 160
 _FLOAT, _FOUR_BITS = 0, 1

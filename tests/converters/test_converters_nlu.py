@@ -30,6 +30,7 @@ from edge_runtime.bundles.manifest import BundleManifest
 from edge_runtime.config import PACKS_DIR
 from edge_runtime.trained import opened_bundle
 
+pytestmark = pytest.mark.xdist_group("nlu training")
 HOW = TaskSettings(epochs=1, rounds=1, learning_rate=2e-3, head_rate=1e-2, averaging=0.9)
 
 

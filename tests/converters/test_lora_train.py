@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,14 @@ from chain_kit import ANSWERS, conversations
 from converter_kit import lines, names
 from gguf_kit import tiny_pair
 from lm_kit import tiny_lm
-from tuning_kit import PROGRAM, last_checkpoint, losses, run, stop_at, until, working_on
+from tuning_kit import (
+    PROGRAM,
+    last_checkpoint,
+    losses,
+    run,
+    stop_at,
+)
 
-from converters import children
 from converters.checkpoints import WHOLE, tensors
 from converters.errors import ConversionError, DatasetError, ModelFileError, OptionError
 from converters.evaluate.engines import model_digest
@@ -259,32 +263,3 @@ TWO_CARDS = (
     "children._cards = lambda: 2\n"
     "main()"
 )
-
-
-def test_two_cards_share_the_work_and_stop_with_who_asked(
-    base: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(children, "_cards", lambda: 2)
-    whole = train_lora(base, data, tmp_path / "whole", SETTINGS, threads=1)
-    # Each takes half of the 31 lines, four at a time, twice.
-    assert whole.steps == 8
-    assert [point["step"] for point in losses(whole.path)] == list(range(1, 9))
-    assert whole.after < whole.before
-    out = tmp_path / "killed"
-    command = [sys.executable, "-c", TWO_CARDS, "train", base, "--data", data, "--out", out]
-    killed = stop_at(3, out, [*command, *OPTIONS], signal.SIGKILL)
-    assert killed.code == -signal.SIGKILL
-    assert not out.exists()
-    until(lambda: not working_on(out))
-    again = train_lora(base, data, out, SETTINGS, threads=1)
-    assert weights(again.path) == weights(whole.path)
-    assert losses(again.path) == losses(whole.path)
-
-
-def test_of_two_cards_too_the_reason_is_told(
-    base: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(children, "_cards", lambda: 2)
-    for module, said in (("lm_head", "shares its weights"), ("c_attn", "ValueError: .*c_attn")):
-        wrong = replace(SETTINGS, modules=(module,))
-        refused(ConversionError, said, base, data, tmp_path / "out", wrong)

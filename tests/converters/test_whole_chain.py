@@ -66,6 +66,8 @@ standard = ["Q8_0"]
 STAGES = ["train", "merge", "distill", "quantize", "evaluate", "bundle"]
 
 
+# One worker runs them all: they share a chain that takes a minute to make.
+pytestmark = pytest.mark.xdist_group("whole chain")
 PROGRAM = str(Path(sys.executable).with_name("edge-convert"))
 
 

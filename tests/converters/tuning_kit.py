@@ -86,7 +86,7 @@ def working_on(out: Path) -> list[int]:
     return found
 
 
-def until(true: Callable[[], bool], *, seconds: float = 20) -> None:
+def until(true: Callable[[], bool], *, seconds: float = 60) -> None:
     """Wait for it.
 
     Raises:

@@ -34,7 +34,7 @@ from edge_runtime.nlu.tokenizer import Tokenizer, piece_index
 from edge_runtime.packs import load_pack
 from edge_runtime.rooms import Rooms
 from edge_runtime.trained import opened_bundle
-from edge_runtime.turn import OUT_OF_SCOPE
+from edge_runtime.turn import GENERAL_INTENTS, OUT_OF_SCOPE
 from edge_runtime.wiring import Engines
 
 Encode = Callable[[Sequence[str], TextKind], Vectors]
@@ -52,27 +52,21 @@ def main() -> None:
     settings = load_settings(profile="standard")
     base = _base(settings)
     bundles = [Path(p) for p in os.environ.get("EDGE_BENCH_BUNDLES", "").split(os.pathsep) if p]
-    with tempfile.TemporaryDirectory() as scratch:
-        encoder = Encoder(base, Path(scratch), 1)
-        encoders: dict[str, Encode] = {"frozen": _frozen(settings), "student": encoder.encode}
-        report(
-            "encoder_retrieval", "zh questions → standard question", [*_retrieval(encoders, root)]
-        )
-        report(
-            "encoder_zero_shot",
-            "Intents learnt in en, asked in others",
-            [*_zero_shot(encoders, root)],
-        )
-        encoder.close()
+    encoder = Encoder(base, 1)
+    encoders: dict[str, Encode] = {"frozen": _frozen(settings), "student": encoder.encode}
+    report("encoder_retrieval", "zh questions → standard question", [*_retrieval(encoders, root)])
+    report(
+        "encoder_zero_shot",
+        "Intents learnt in en, asked in others",
+        [*_zero_shot(encoders, root)],
+    )
+    encoder.close()
     report(
         "encoder_speed", "12 tokens, one core, a fresh process", [*_speed(settings, base, bundles)]
     )
-    if bundles:
-        report(
-            "encoder_intents",
-            "Bundles on public test sets",
-            [*_public(settings, base, bundles, root)],
-        )
+    public = [*_public(settings, base, bundles, root)]
+    if public:
+        report("encoder_intents", "Bundles on public test sets", public)
     report(
         "encoder_retail",
         "Retail utterances: keyword rules → student",
@@ -217,12 +211,12 @@ def _public(
     settings: Settings, base: Mapping[str, Path], bundles: Sequence[Path], root: Path
 ) -> Iterator[Row]:
     for folder in bundles:
-        intents = set(load_task(bundle_files(folder)).labels.intents) - {OUT_OF_SCOPE}
+        intents = set(load_task(bundle_files(folder)).labels.intents) - GENERAL_INTENTS
         for name, read in PUBLIC.items():
             data = read(root)
             if data is None:
                 yield {"bundle": folder.name, "set": f"{name} not at hand"}
-            elif set(data.intents) - {OUT_OF_SCOPE} == intents:
+            elif set(data.intents) - GENERAL_INTENTS == intents:
                 yield {"bundle": folder.name, "set": name, **_scored(settings, base, folder, data)}
 
 
@@ -271,7 +265,7 @@ def _understood(
     texts = [test["text"] for test in tests]
     pack = load_pack(settings.pack_dir)
     for folder in bundles:
-        intents = set(load_task(bundle_files(folder)).labels.intents) - {OUT_OF_SCOPE}
+        intents = set(load_task(bundle_files(folder)).labels.intents) - GENERAL_INTENTS
         if intents == pack.intents.keys():
             with opened_bundle(folder, settings, base) as understander:
                 return [found.intent for found in understander.understand_many(texts)]

@@ -12,7 +12,7 @@ from typing import Any, Final, get_args
 from rapidfuzz import fuzz, process
 
 from converters.errors import DatasetError
-from edge_runtime.turn import OUT_OF_SCOPE, Sentiment
+from edge_runtime.turn import GENERAL_INTENTS, OUT_OF_SCOPE, Sentiment
 
 SENTIMENTS: Final[tuple[str, ...]] = get_args(Sentiment)
 _MAX_LINE_BYTES: Final = 100_000
@@ -56,7 +56,7 @@ def check_labels(path: Path, rows: Sequence[Row], known: Collection[str]) -> Non
         DatasetError: a row's intent is not among them; suggests the likeliest.
     """
     for row in rows:
-        if row.intent is not None and row.intent not in known and row.intent != OUT_OF_SCOPE:
+        if row.intent is not None and row.intent not in {*known, *GENERAL_INTENTS}:
             raise DatasetError(
                 f"The intent '{row.intent}' is unknown.",
                 file=path,

@@ -13,7 +13,14 @@ import numpy as np
 
 from converters.children import run_module
 from converters.encoder import calibrating
-from converters.encoder.labels import Names, label_arrays, meant, names_of, without_lost_tags
+from converters.encoder.labels import (
+    Names,
+    label_arrays,
+    meant,
+    names_of,
+    with_names,
+    without_lost_tags,
+)
 from converters.encoder.settings import TaskSettings
 from converters.encoder.states import Trunk, write_states
 from converters.encoder.student import bundle_manifest, depth_of
@@ -33,7 +40,7 @@ from edge_runtime.nlu.e5file import E5File
 from edge_runtime.nlu.student import LABELS, TASK, WORDS, base_fingerprint
 from edge_runtime.packs import Pack, load_pack
 from edge_runtime.trained import opened_bundle
-from edge_runtime.turn import OUT_OF_SCOPE
+from edge_runtime.turn import GENERAL_INTENTS, OUT_OF_SCOPE
 
 CARD: Final = "card.json"
 _MANIFEST: Final = "manifest.json"
@@ -130,21 +137,23 @@ class _Run:
 
     def train(self, data: Path, pack: Pack) -> TaskLabels:
         """Write ``task.onnx``; returns what its outputs mean and when to trust them."""
-        names = names_of(self.splits.train)
-        own = set(names.intents) - {OUT_OF_SCOPE}
+        rows = with_names(self.splits.train)
+        names = names_of(rows)
+        own = set(names.intents) - GENERAL_INTENTS
         lexicon = pack.lexicon if own <= pack.intents.keys() else None
         preparation = Preparation(lexicon, pack.languages)
-        texts = meant(self.splits.train, preparation, data / "train.jsonl")
+        texts = meant(rows, preparation, data / "train.jsonl")
         trunk = Trunk(self.device.base, 1)
         pieces = [trunk.pieces(text) for text in texts]
-        arrays = label_arrays(self.splits.train, texts, pieces, names, preparation)
+        arrays = label_arrays(rows, texts, pieces, names, preparation)
         names = without_lost_tags(names, arrays)
         labels = TaskLabels(
             encoder=base_fingerprint(self.device.base),
             intents=names.intents,
             sentiments=names.sentiments,
             tags=names.tags,
-            threshold=calibrating.HALF,
+            # Heads that have seen nothing out of scope cannot know it.
+            threshold=calibrating.HALF if names.outside >= 0 else 0.0,
             calibration=calibrating.PLAIN,
             sentiment_temperature=1.0,
             pack=examples_digest(pack) if own == pack.intents.keys() else None,
@@ -198,18 +207,20 @@ class _Run:
         best, sure = calibrating.chances(intents, labels.intents, found)
         felt = {name: index for index, name in enumerate(labels.sentiments)}
         by_row = np.array([felt.get(row.sentiment, -1) for row in rows], np.int64)  # type: ignore[call-overload]
+        threshold = labels.threshold
+        if OUT_OF_SCOPE in labels.intents:
+            cost = self.how.rejection_cost
+            threshold = calibrating.threshold(best, sure, labels.intents, wanted, cost)
         return replace(
             labels,
             calibration=found,
-            threshold=calibrating.threshold(
-                best, sure, labels.intents, wanted, self.how.rejection_cost
-            ),
+            threshold=threshold,
             sentiment_temperature=calibrating.temperature(feelings, by_row) if felt else 1.0,
         )
 
     def _logits(self, labels: TaskLabels, texts: Sequence[str]) -> tuple[Vectors, Vectors]:
         """Of intents (n, k) and sentiments (n, s), as the device computes them."""
-        encoder = Encoder(self.device.base, self.folder, 1, Task(labels, self.task))
+        encoder = Encoder(self.device.base, 1, Task(labels, self.task))
         try:
             found = []
             for start in range(0, len(texts), _BATCH):

@@ -49,7 +49,7 @@ PROFILES: dict[ProfileName, Profile] = {
         ocr="tesseract",
         llm="",
         tts="espeak-ng",
-        encoder="multilingual-e5-small-q4",
+        encoder="student-e5-small",
         memory_mb=450,
     ),
     "standard": Profile(
@@ -58,7 +58,7 @@ PROFILES: dict[ProfileName, Profile] = {
         ocr="rapidocr",
         llm="qwen2.5-coder-0.5b-q4_k_m",
         tts="kokoro-82m-int8",
-        encoder="multilingual-e5-small-q4",
+        encoder="student-e5-small",
         memory_mb=1600,
     ),
     "full": Profile(
@@ -67,7 +67,7 @@ PROFILES: dict[ProfileName, Profile] = {
         ocr="rapidocr",
         llm="qwen2.5-coder-1.5b-q4_k_m",
         tts="kokoro-82m-int8",
-        encoder="multilingual-e5-small-q4",
+        encoder="student-e5-small",
         memory_mb=3200,
     ),
 }

@@ -11,8 +11,7 @@ from edge_runtime.config import Settings
 from edge_runtime.nlu import Encoder, Understander, load_task
 from edge_runtime.nlu.student import STUDENT_BASE
 from edge_runtime.packs import load_pack
-from edge_runtime.turn import OUT_OF_SCOPE
-from edge_runtime.wiring import Engines
+from edge_runtime.turn import GENERAL_INTENTS
 
 
 @contextmanager
@@ -27,11 +26,10 @@ def opened_bundle(
     Args:
         folder: ``manifest.json`` and ``files/``.
         settings: the device's settings.
-        base: the files of the encoder; by default the student that came with the package, or else
-            the one this device has.
+        base: the files of the encoder; by default the student that comes with the package.
 
     Raises:
-        ModelMissingError: there is no bundle, or the encoder has not been fetched.
+        ModelMissingError: there is no bundle, or no encoder.
         ModelCorruptError: a component is not what the manifest lists, or the heads were trained
             for another encoder.
         PackError: the domain pack is broken.
@@ -39,11 +37,10 @@ def opened_bundle(
     """
     task = load_task(bundle_files(folder))
     pack = load_pack(settings.pack_dir)
-    files = base or shipped_files(STUDENT_BASE) or Engines(settings, pack).encoder_files
     derived = settings.models_dir / "derived"
-    encoder = Encoder(files, derived, settings.threads, task)
+    encoder = Encoder(base or shipped_files(STUDENT_BASE), settings.threads, task)
     try:
-        intents = set(task.labels.intents) - {OUT_OF_SCOPE}
+        intents = set(task.labels.intents) - GENERAL_INTENTS
         yield Understander(
             pack,
             encoder,

@@ -19,6 +19,10 @@ DecisionKind = Literal["answer", "skill", "clarify", "handover"]
 PassageKind = Literal["faq", "policy", "product", "repair"]
 
 OUT_OF_SCOPE = "out_of_scope"
+UNCLEAR = "unclear"
+"""A mumble, or a bare name or number: what asks for nothing by itself, and is asked back."""
+GENERAL_INTENTS = frozenset({OUT_OF_SCOPE, UNCLEAR})
+"""What may be understood besides a pack's own intents."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

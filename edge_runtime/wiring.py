@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_runtime.bundles import Catalogue, ModelStore, shipped_files
+from edge_runtime.bundles import Catalogue, ModelStore, shipped_files, shipped_folder
 from edge_runtime.config import Profile, Settings
 from edge_runtime.engines import E, EnginePool, EngineSlot
 from edge_runtime.errors import ModelMissingError
@@ -70,9 +70,12 @@ class Engines:
 
     @property
     def encoder_files(self) -> Mapping[str, Path]:
-        """The encoder that came with the package, else the fetched one."""
-        name = self.profile.encoder
-        return shipped_files(name) or self.store.files(name)
+        """The encoder that came with the package.
+
+        Raises:
+            ModelMissingError, ModelCorruptError: it is gone or damaged.
+        """
+        return shipped_files(self.profile.encoder)
 
     @cached_property
     def heads(self) -> Choice:
@@ -83,17 +86,14 @@ class Engines:
         """
         from edge_runtime.nlu import choose_task
 
-        return choose_task(shipped_files(f"{self.profile.encoder}-{self._pack.name}"), self._pack)
+        name = f"{self.profile.encoder}-{self._pack.name}"
+        files = shipped_files(name) if shipped_folder(name) else None
+        return choose_task(files, self._pack)
 
     def _encoder(self) -> Encoder:
         from edge_runtime.nlu import Encoder
 
-        return Encoder(
-            self.encoder_files,
-            self._settings.models_dir / "derived",
-            self._settings.threads,
-            self.heads.task,
-        )
+        return Encoder(self.encoder_files, self._settings.threads, self.heads.task)
 
     def _recognizer(self) -> Recognizer:
         from edge_runtime.asr.registry import load_recognizer

@@ -17,7 +17,7 @@ from converters.evaluate.compare import Comparison
 from converters.evaluate.faithfulness import wrong_replies
 from converters.evaluate.llm import MAX_REPLIES, Conditions, Task, evaluate_llm, read_task
 from converters.evaluate.machine import machine_name
-from converters.evaluate.nlu import evaluate_nlu
+from converters.evaluate.nlu import NluModel, evaluate_nlu
 from converters.evaluate.pages import write_pages
 from converters.evaluate.roundtrip import PROMPTS
 from converters.evaluate.sensitivity import Sensitivity
@@ -84,11 +84,12 @@ def nlu(
     with reported(as_json=json):
         bars = parse_bars(bar or [])
         settings = load_settings(pack=pack)
+        engines = Engines(settings, load_pack(settings.pack_dir))
         with shown() as progress:
             measured = evaluate_nlu(
                 data,
                 settings.pack_dir,
-                Engines(settings, load_pack(settings.pack_dir)).encoder_files,
+                NluModel(engines.encoder_files, engines.heads.task),
                 settings.models_dir / "derived",
                 bars=bars,
                 threads=threads,

@@ -8,10 +8,9 @@ from typing import Annotated
 
 import typer
 
-from converters.encoder.student import ENCODER, shipped_base
+from converters.encoder.student import ENCODER, SOURCE, shipped_base
 from edge_runtime.bundles import ModelStore, bundle_files
 from edge_runtime.config import Settings
-from edge_runtime.nlu.e5 import MODEL_FILE
 
 Json = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON.")]
 Threads = Annotated[int, typer.Option("--threads", min=1, max=64, help="Processor threads.")]
@@ -30,7 +29,7 @@ def whole_encoder(settings: Settings) -> Path:
     Raises:
         ModelMissingError, ModelCorruptError: it is not here, or not the catalogued one.
     """
-    return ModelStore(settings.models_dir).files(ENCODER)[MODEL_FILE]
+    return ModelStore(settings.models_dir).files(ENCODER)[SOURCE]
 
 
 def student_base(folder: Path | None) -> Mapping[str, Path]:

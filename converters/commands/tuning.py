@@ -177,8 +177,9 @@ def _tell(made: Any, measured: str, *, as_json: bool) -> None:
     if as_json:
         print_json({**asdict(made), "path": str(made.path)})
         return
+    short = f" ({made.too_long} too long)" if made.too_long else ""
     out.print(
-        f"{made.path}  {made.steps} steps on {made.lines} lines in {made.seconds:.0f} s; "
+        f"{made.path}  {made.steps} steps on {made.lines} lines{short} in {made.seconds:.0f} s; "
         f"{measured}: {made.before:.3f} → {made.after:.3f}",
         markup=False,
         soft_wrap=True,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -18,12 +20,14 @@ from edge_runtime.errors import TextError
 from edge_runtime.nlu import Preparation
 from edge_runtime.nlu.tags import RULED
 from edge_runtime.nlu.tokenizer import Pieces
-from edge_runtime.turn import OUT_OF_SCOPE, Sentiment
+from edge_runtime.turn import GENERAL_INTENTS, OUT_OF_SCOPE, Sentiment
 
 Indexes = npt.NDArray[np.int64]
 _TODAY: Final = date(2026, 1, 15)
 _OUTSIDE_TAG: Final = "O"
 _LEAST_FOUND: Final = 0.5
+_FEW: Final = 30
+_WORD: Final = re.compile(r"[^\W\d_]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,25 @@ def names_of(rows: Sequence[Row]) -> Names:
         tuple(cast(Sentiment, one) for one in SENTIMENTS if one in felt) if len(felt) > 1 else (),
         (_OUTSIDE_TAG, *tags) if tags else (),
     )
+
+
+def with_names(rows: Sequence[Row]) -> Sequence[Row]:
+    """``rows``, and for intents with few of them one that says the intent's name in words.
+
+    What a label means helps most where examples are scarce (Luo et al., "Don't Miss the Labels:
+    Label-semantic Augmented Meta-Learner for Few-Shot Text Classification", ACL Findings 2021).
+    """
+    counts = Counter(str(row.intent) for row in rows)
+    said = {
+        name: " ".join(_WORD.findall(name))
+        for name, count in counts.items()
+        if count < _FEW and name not in GENERAL_INTENTS
+    }
+    return [*rows, *(_spoken(name, text) for name, text in said.items() if text)]
+
+
+def _spoken(intent: str, text: str) -> Row:
+    return Row(0, text, intent, sentiment=None, entities=None, language=None)
 
 
 def meant(rows: Sequence[Row], preparation: Preparation, path: Path) -> list[str]:

@@ -31,7 +31,8 @@ from edge_runtime.nlu.student import EMBEDDING, PIECES, STUDENT_BASE, TRUNK, WOR
 from edge_runtime.nlu.tokenizer import piece_index
 
 ENCODER: Final = "multilingual-e5-small-q4"
-"""What students are made from, by its id in the catalogue."""
+SOURCE: Final = "e5-small-q4.bin"
+"""What students are made from, by its id in the catalogue, and its one file."""
 LICENCE: Final = "MIT"
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from converters.dataset import Row, check_labels, read_rows
 from converters.errors import DatasetError
 from converters.evaluate.metrics import (
+    Pairs,
     entity_f1,
     expected_calibration_error,
     macro_f1,
@@ -25,8 +26,9 @@ from edge_runtime.bundles.blobs import sha256_of
 from edge_runtime.bundles.card import Bar, QualityCard
 from edge_runtime.errors import TextError
 from edge_runtime.nlu import Encoder, Understander
+from edge_runtime.nlu.student import Task
 from edge_runtime.packs import load_pack, pack_digest
-from edge_runtime.turn import OUT_OF_SCOPE, Understanding
+from edge_runtime.turn import OUT_OF_SCOPE, Entity, Understanding
 
 _MIN_DETECTED: Final = 20
 
@@ -40,10 +42,19 @@ class Scored:
     ms: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class NluModel:
+    """The encoder's verified files by name, and the heads trained for the pack; without any,
+    classifiers are trained from the pack's examples."""
+
+    files: Mapping[str, Path]
+    heads: Task | None = None
+
+
 def evaluate_nlu(
     data: Path,
     pack_dir: Path,
-    encoder_files: Mapping[str, Path],
+    model: NluModel,
     cache_dir: Path,
     *,
     bars: Mapping[str, Bar],
@@ -56,7 +67,7 @@ def evaluate_nlu(
     Args:
         data: labelled JSON Lines.
         pack_dir: the pack.
-        encoder_files: the encoder's verified files by name.
+        model: what reads them.
         cache_dir: where derived graphs and classifiers are kept.
         bars: what the result has to clear.
         threads: of the encoder.
@@ -72,16 +83,19 @@ def evaluate_nlu(
     pack = load_pack(pack_dir)
     check_labels(data, rows, pack.intents)
     progress("preparing", 0.0)
-    encoder = Encoder(encoder_files, cache_dir, threads)
+    heads = model.heads
+    encoder = Encoder(model.files, threads, heads)
+    student = (encoder, heads.labels) if heads else None
     try:
-        understander = Understander(pack, encoder, cache_dir).prepare()
+        understander = Understander(pack, encoder, cache_dir, student=student).prepare()
         scored = [
             _understood(understander, data, row, progress, done / len(rows))
             for done, row in enumerate(rows)
         ]
     finally:
         encoder.close()
-    encoder_hashes = sorted(map(sha256_of, encoder_files.values()))
+    files = [*model.files.values(), *([heads.graph] if heads else [])]
+    encoder_hashes = sorted(map(sha256_of, files))
     return QualityCard(
         subject=nlu_subject(pack_digest(pack), encoder_hashes),
         dataset=dataset_name(data),
@@ -136,11 +150,17 @@ def _quality(scored: Sequence[Scored]) -> dict[str, float]:
     named = [(item, item.row.entities) for item in scored if item.row.entities is not None]
     if named:
         predicted = [
-            frozenset((entity.type, entity.value.casefold()) for entity in item.found.entities)
-            for item, _ in named
+            frozenset(_as_labelled(entity, truth) for entity in item.found.entities)
+            for item, truth in named
         ]
         measured["entity_f1"] = entity_f1(predicted, [truth for _, truth in named])
     return measured
+
+
+def _as_labelled(entity: Entity, truth: Pairs) -> tuple[str, str]:
+    """Type and value, or the words themselves where those are what the line is labelled with."""
+    said = (entity.type, entity.text.casefold())
+    return said if said in truth else (entity.type, entity.value.casefold())
 
 
 def _intents(scored: Sequence[Scored]) -> dict[str, float]:

@@ -47,7 +47,11 @@ def fit(job: dict[str, Any]) -> None:
     tokenizer = open_tokenizer(job["base"])
     if not tokenizer.chat_template:
         raise Unfit("the base has no chat template; an instruction-tuned model has one")
-    rows, held = read_rows(Path(job["data"])), read_rows(Path(job["held"]))
+    whole, apart = read_rows(Path(job["data"])), read_rows(Path(job["held"]))
+    rows = _fitting(whole, tokenizer, settings)
+    if not rows:
+        raise Unfit(f"no prompt leaves room for a reply within {settings['max_length']} tokens")
+    held = _fitting(apart, tokenizer, settings) or rows[: len(apart)]
     make = _replies if job["way"] == "replies" else _preferences
     started = time.monotonic()
     trainer = make(job, tokenizer, rows)
@@ -58,12 +62,31 @@ def fit(job: dict[str, Any]) -> None:
     found = {
         "before": before,
         "after": after,
+        "lines": len(rows),
+        "too_long": len(whole) - len(rows),
         "steps": trainer.state.global_step,
+        "tokens": trainer.state.num_input_tokens_seen,
         "seconds": round(time.monotonic() - started, 1),
     }
     if trainer.is_world_process_zero():
         write_atomic(Path(job["measured"]), json.dumps(found).encode())
         _save(trainer.model, Path(job["out"]))
+
+
+def _asked(row: dict[str, Any]) -> Rows:
+    messages: Rows = row["messages"]
+    return messages if "chosen" in row else messages[:-1]
+
+
+def _fitting(rows: Rows, tokenizer: Any, settings: dict[str, Any]) -> Rows:
+    """Those whose reply begins before they are cut off. The trainers drop the others themselves,
+    but only after steps were counted."""
+    limit = settings["max_length"]
+    return [
+        row
+        for row in rows
+        if len(tokenizer.apply_chat_template(_asked(row), add_generation_prompt=True)) < limit
+    ]
 
 
 def _replies(job: dict[str, Any], tokenizer: Any, rows: Rows) -> Any:
@@ -75,6 +98,7 @@ def _replies(job: dict[str, Any], tokenizer: Any, rows: Rows) -> Any:
         completion_only_loss=True,
     )
     model = load_model(job["base"])
+    _check_modules(model, settings["modules"])
     # An adapter beside a table that two layers share could not be merged into either.
     if getattr(model.config, "tie_word_embeddings", False) and "lm_head" in settings["modules"]:
         raise Unfit("lm_head shares its weights with the embeddings and takes no adapter")
@@ -92,6 +116,14 @@ def _replies(job: dict[str, Any], tokenizer: Any, rows: Rows) -> Any:
             task_type="CAUSAL_LM",
         ),
     )
+
+
+def _check_modules(model: torch.nn.Module, modules: list[str]) -> None:
+    """PEFT would also adapt word tables and convolutions, which merging refuses."""
+    for name, module in model.named_modules():
+        meant = any(name == one or name.endswith(f".{one}") for one in modules)
+        if meant and not isinstance(module, torch.nn.Linear):
+            raise Unfit(f"{name} is no linear layer and takes no adapter")
 
 
 def _preferences(job: dict[str, Any], tokenizer: Any, rows: Rows) -> Any:
@@ -134,7 +166,10 @@ def _arguments(job: dict[str, Any], rows: int) -> dict[str, Any]:
     given = arguments(
         job["scratch"], steps, settings["learning_rate"], settings["batch"], settings["seed"]
     )
-    return given | {"gradient_checkpointing": torch.cuda.is_available()}
+    return given | {
+        "gradient_checkpointing": torch.cuda.is_available(),
+        "include_num_input_tokens_seen": "non_padding",
+    }
 
 
 def _surprise(model: Any, tokenizer: Any, held: Rows, settings: dict[str, Any]) -> float:
@@ -143,7 +178,7 @@ def _surprise(model: Any, tokenizer: Any, held: Rows, settings: dict[str, Any]) 
     model.eval()
     for row in held:
         loss, tokens = _reply_loss(
-            model, tokenizer, row["messages"][:-1], row["messages"][-1]["content"], settings
+            model, tokenizer, _asked(row), row["messages"][-1]["content"], settings
         )
         total, count = total + loss, count + tokens
     return total / max(1, count)
@@ -155,7 +190,7 @@ def _margin(model: Any, tokenizer: Any, held: Rows, settings: dict[str, Any]) ->
     model.eval()
     for row in held:
         losses = [
-            _reply_loss(model, tokenizer, row["messages"], row[side], settings)[0]
+            _reply_loss(model, tokenizer, _asked(row), row[side], settings)[0]
             for side in ("rejected", "chosen")
         ]
         margins.append(losses[0] - losses[1])
@@ -165,10 +200,11 @@ def _margin(model: Any, tokenizer: Any, held: Rows, settings: dict[str, Any]) ->
 def _reply_loss(
     model: Any, tokenizer: Any, prompt: Rows, reply: str, settings: dict[str, Any]
 ) -> tuple[float, int]:
-    """Nats of the reply after the prompt, and how many tokens it has."""
+    """Nats of the reply after the prompt, and how many tokens it has, with the template's mark of
+    its end as in training."""
     asked = tokenizer.apply_chat_template(prompt, add_generation_prompt=True)
-    said = tokenizer(reply, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
-    ids = torch.tensor([(asked + said)[: settings["max_length"]]], device=model.device)
+    whole = tokenizer.apply_chat_template([*prompt, {"role": "assistant", "content": reply}])
+    ids = torch.tensor([whole[: settings["max_length"]]], device=model.device)
     with torch.inference_mode(), autocast():
         logits = model(input_ids=ids).logits[0].float()
     targets = ids[0, len(asked) :]

@@ -30,7 +30,7 @@ LOSSES: Final = "losses.jsonl"
 PICTURE: Final = "losses.png"
 FACTS: Final = "training.json"
 _HELD_OUT: Final = 20
-_MOST_HELD_OUT: Final = 48
+_MOST_HELD_OUT: Final = 64
 _MOST_LINES: Final = 200_000
 
 
@@ -40,11 +40,13 @@ class Trained:
 
     ``before`` and ``after`` are, on held-out lines, the nats a token of replies, or by how many
     nats preferred replies are likelier than the others. Where all lines say the same, they are
-    measured on what was learnt.
+    measured on what was learnt. ``too_long`` lines, whose prompt alone fills ``max_length``, were
+    left out.
     """
 
     path: Path
     lines: int
+    too_long: int
     steps: int
     seconds: float
     before: float
@@ -77,7 +79,8 @@ def train_lora(
         DatasetError: the data is broken, or holds no replies.
         ModelFileError: the base is unsafe or damaged.
         OptionError: ``out`` exists.
-        ConversionError: training failed, such as for a module that the base does not have.
+        ConversionError: training failed, such as for a module that the base does not have, or
+            because no prompt leaves room for a reply.
         StorageError: the disk is full or cannot be written.
     """
     settings = settings or LoraSettings()
@@ -178,11 +181,11 @@ def _fit(
     note_base(folder, base)
     found = json.loads(measured.read_bytes())
     draw_losses({"loss": folder / LOSSES}, folder / PICTURE)
-    facts = {"settings": job["settings"], "lines": len(kept), **found}
+    *_, last = (folder / LOSSES).read_text("utf-8").splitlines()
+    facts = {"settings": job["settings"], **found, "loss": json.loads(last)["loss"]}
     write_atomic(folder / FACTS, json.dumps(facts, indent=1).encode())
-    return Trained(
-        out, len(kept), found["steps"], found["seconds"], found["before"], found["after"]
-    )
+    told = ("lines", "too_long", "steps", "seconds", "before", "after")
+    return Trained(out, **{name: found[name] for name in told})
 
 
 def _split(rows: Sequence[Row]) -> tuple[Sequence[Row], Sequence[Row]]:

@@ -22,6 +22,7 @@ from converters.recipe.measuring import CARDS
 from converters.recipe.plan import Made, Stage
 from converters.recipe.schema import NLU, Section
 from converters.recipe.sources import resolve_model, resolve_pack, resolve_path
+from converters.synth.phrases import PHRASES
 from edge_runtime.bundles import ModelStore
 
 Input = Path | Made
@@ -101,7 +102,7 @@ class _Builder:
 
     def _synth(self) -> Stage:
         options = _there(self._spec.synth)
-        inputs = self._with_pack({})
+        inputs = self._with_pack({"phrases": PHRASES})
         if options.paraphraser:
             inputs["paraphraser"] = self._model(options.paraphraser, "synth.paraphraser")
         for number, named in enumerate(options.exclude):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
+from converters.encoder.student import SOURCE
 from converters.imatrix import collect_importance
 from converters.onnx.quantize import ONNX_TYPES, quantize_onnx
 from converters.progress import Report
@@ -21,7 +22,6 @@ from converters.recipe.schema import CALIBRATED
 from edge_runtime.bundles import bundle_files
 from edge_runtime.bundles.card import Bar
 from edge_runtime.config import load_settings
-from edge_runtime.nlu.e5 import MODEL_FILE
 
 Run = Callable[[Mapping[str, Path], Path, Report], None]
 
@@ -190,7 +190,7 @@ def make_base(options: schema.Student) -> Run:
         texts = [row.text for file in files for row in read_rows(file)]
         if not (out / BASE).exists():
             make_student(
-                inputs["encoder"] / MODEL_FILE,
+                inputs["encoder"] / SOURCE,
                 texts,
                 out / BASE,
                 pieces=options.pieces,
@@ -212,7 +212,7 @@ def learn_nlu(options: schema.TrainNlu, head: schema.Head) -> Run:
                 out / NLU_FOLDER,
                 Device(
                     bundle_files(inputs["base"]),
-                    inputs["encoder"] / MODEL_FILE,
+                    inputs["encoder"] / SOURCE,
                     load_settings(pack=str(pack) if pack else None),
                 ),
                 bars={},

@@ -21,7 +21,7 @@ from converters.synth.pieces import Piece, Utterance, text_of, tidy
 from converters.synth.seen import Seen
 from converters.synth.tagging import Tagger
 from edge_runtime.packs import Pack
-from edge_runtime.turn import OUT_OF_SCOPE, Sentiment
+from edge_runtime.turn import OUT_OF_SCOPE, UNCLEAR, Sentiment
 
 CLEAN_SHARE: Final = 0.6
 _SHARES: Final[Mapping[str, float]] = {
@@ -32,7 +32,7 @@ _SOURCES: Final[Mapping[str, Source]] = {
     "polite": "polite", "typo": "typo", "homophone": "homophone", "dialect": "dialect",
     "code_switch": "code_switch",
 }  # fmt: skip
-_GREETINGS: Final = frozenset({"greeting", "goodbye", "thanks", "affirm", "deny", "repeat"})
+_SHORT: Final = frozenset({"greeting", "goodbye", "thanks", "affirm", "deny", "repeat", UNCLEAR})
 _PRAISE: Final = "thanks"
 _UNMARKED: Final = 0.55
 _CAPITAL: Final = 0.35
@@ -98,11 +98,9 @@ class Language:
         return random.Random(f"{self._seed}:{self._language}:{intent}:{what}")
 
     def _examples(self, intent: str) -> Iterator[Line]:
-        given = (
-            self._pack.out_of_scope
-            if intent == OUT_OF_SCOPE
-            else self._pack.intents[intent].examples
-        ).get(self._language, ())
+        known = self._pack.intents.get(intent)
+        outside = self._pack.out_of_scope if intent == OUT_OF_SCOPE else {}
+        given = (known.examples if known else outside).get(self._language, ())
         for number, text in enumerate(given):
             origin = f"pack/{intent}/{self._language}/{number}"
             yield self._line((Piece(text),), intent, "example", origin)
@@ -168,8 +166,8 @@ class Language:
             return False
         felt = self._felt(intent)
         if kind in EMOTIONS:
-            return intent not in _GREETINGS and felt in ("neutral", EMOTIONS[kind])
-        return kind != "polite" or intent not in _GREETINGS
+            return intent not in _SHORT and felt in ("neutral", EMOTIONS[kind])
+        return kind != "polite" or intent not in _SHORT
 
     def _of_kind(
         self, kind: str, intent: str, seeds: Sequence[Line], wanted: int, rng: random.Random

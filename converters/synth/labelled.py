@@ -17,7 +17,7 @@ from converters.synth.seen import Seen
 from converters.synth.settings import SynthSettings
 from converters.synth.splitting import split
 from edge_runtime.packs import Pack
-from edge_runtime.turn import OUT_OF_SCOPE
+from edge_runtime.turn import OUT_OF_SCOPE, UNCLEAR
 
 Seeds = Mapping[tuple[str, str], Sequence[Line]]
 Reword = Callable[[Seeds, Seen], Seeds]
@@ -52,7 +52,7 @@ def make_labelled(
     """
     codes = settings.check(pack)
     quotas = settings.quotas(pack, codes)
-    intents = [*pack.intents, OUT_OF_SCOPE]
+    intents = [*pack.intents, OUT_OF_SCOPE, UNCLEAR]
     seen = Seen()
     makers = {code: Language(pack, _book(code), exclusion, seen, settings.seed) for code in codes}
     seeds: dict[tuple[str, str], list[Line]] = {}

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from converters.errors import DatasetError
 from converters.synth.grammar import Phrase, parse
 
-FOLDER: Final = Path(__file__).parent / "data"
+PHRASES: Final = Path(__file__).parent / "data"
 _ARROW: Final = "=>"
 
 Pairs = tuple[tuple[str, str], ...]
@@ -62,7 +62,7 @@ class PhraseBook:
 
 def languages() -> tuple[str, ...]:
     """Languages with a phrase book, in alphabetical order."""
-    return tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))
+    return tuple(sorted(path.stem for path in PHRASES.glob("*.yaml")))
 
 
 @cache
@@ -72,7 +72,7 @@ def phrase_book(language: str) -> PhraseBook:
     Raises:
         DatasetError: there is none, or it is not sound.
     """
-    path = FOLDER / f"{language}.yaml"
+    path = PHRASES / f"{language}.yaml"
     try:
         read = _File.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except OSError as error:

@@ -51,7 +51,7 @@ class SynthSettings:
     def quotas(self, pack: Pack, languages: tuple[str, ...]) -> dict[str, tuple[int, int]]:
         """Language → lines an intent, and lines out of scope; the pack's own languages get more."""
         weights = {code: _OWN if code in pack.languages else 1.0 for code in languages}
-        cells = len(pack.intents) + _OUTSIDE
+        cells = len(pack.intents) + _OUTSIDE + 1
         unit = self.lines / (sum(weights.values()) * cells)
         return {
             code: (max(1, round(unit * weight)), max(1, round(unit * weight * _OUTSIDE)))

@@ -25,7 +25,7 @@ from converters.synth.labelled import Labelled, Reword, make_labelled
 from converters.synth.likeness import Exclusion
 from converters.synth.lines import jsonl
 from converters.synth.paraphrasing import Paraphraser
-from converters.synth.phrases import FOLDER, languages, phrase_book
+from converters.synth.phrases import PHRASES, languages, phrase_book
 from converters.synth.settings import SynthSettings
 from edge_runtime import __version__
 from edge_runtime.bundles.blobs import sha256_of
@@ -124,7 +124,7 @@ def _key(pack: Pack, settings: SynthSettings, model: str, exclude: Sequence[Path
         "pack": pack_digest(pack),
         "settings": asdict(settings),
         "model": model,
-        "books": [sha256_of(FOLDER / f"{code}.yaml") for code in languages()],
+        "books": [sha256_of(PHRASES / f"{code}.yaml") for code in languages()],
         "exclude": sorted(sha256_of(file) for file in exclude),
     }
     return hashlib.sha256(canonical_json(parts)).hexdigest()

@@ -15,10 +15,13 @@ from edge_runtime.errors import ModelCorruptError, ModelMissingError
 MANIFEST = "manifest.json"
 SHIPPED = CATALOGUE_FILE.parent
 """Bundles that come with the package lie beside the catalogue."""
+_REINSTALL = "Install edge-runtime again: this comes with it."
 
 
-def bundle_files(folder: Path) -> Mapping[str, Path]:
+def bundle_files(folder: Path, *, hint: str = "") -> Mapping[str, Path]:
     """The components of the bundle in ``folder`` by name, each just checked against the manifest.
+
+    ``hint`` says what to do about a component that is gone or damaged.
 
     Raises:
         ModelMissingError: there is no bundle, or a component is gone.
@@ -46,7 +49,7 @@ def bundle_files(folder: Path) -> Mapping[str, Path]:
     for component in manifest.components:
         label = f"File '{component.name}' of bundle {manifest.name}"
         target = folder / "files" / component.name
-        check_file(target, component.size, component.sha256, label=label)
+        check_file(target, component.size, component.sha256, label=label, hint=hint)
     return {component.name: folder / "files" / component.name for component in manifest.components}
 
 
@@ -56,11 +59,13 @@ def shipped_folder(name: str) -> Path | None:
     return folder if (folder / MANIFEST).is_file() else None
 
 
-def shipped_files(name: str) -> Mapping[str, Path] | None:
-    """The files of the bundle called ``name`` that came with the package, if one did.
+def shipped_files(name: str) -> Mapping[str, Path]:
+    """The files of the bundle called ``name`` that comes with the package.
 
     Raises:
-        ModelMissingError, ModelCorruptError: it did, but is damaged.
+        ModelMissingError, ModelCorruptError: it did not come along, or is damaged.
     """
     folder = shipped_folder(name)
-    return None if folder is None else bundle_files(folder)
+    if folder is None:
+        raise ModelMissingError(f"{name} is missing.", hint=_REINSTALL)
+    return bundle_files(folder, hint=_REINSTALL)

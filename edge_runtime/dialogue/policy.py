@@ -18,7 +18,7 @@ from edge_runtime.dialogue.pictures import picture_kind
 from edge_runtime.dialogue.reading import Turn, is_outside, read_turn
 from edge_runtime.dialogue.state import CHOICE, CONFIRM, Pending, SessionState
 from edge_runtime.packs.schema import Intent, Pack
-from edge_runtime.turn import OUT_OF_SCOPE, Decision, PictureText, Understanding
+from edge_runtime.turn import OUT_OF_SCOPE, UNCLEAR, Decision, PictureText, Understanding
 
 WELL_KNOWN = 0.75
 """From here on a passage is taken for the answer to what was said."""
@@ -253,7 +253,8 @@ class DialoguePolicy:
         return Decision("answer", turn.said.intent, CERTAIN, "abusive", reply="blocked"), turn.state
 
     def _worth_looking_up(self, turn: Turn) -> Outcome | None:
-        if not turn.text or not wording.is_question(turn.text):
+        mumbled = turn.said.intent == UNCLEAR and turn.sure
+        if mumbled or not turn.text or not wording.is_question(turn.text):
             return None
         if is_outside(turn):
             return moves.look_up(turn)

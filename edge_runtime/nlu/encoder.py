@@ -1,8 +1,8 @@
 """Sentence vectors, and what trained heads say, from one encoder for a hundred languages.
 
-The encoder is multilingual-e5-small (Wang et al., "Multilingual E5 Text Embeddings", 2024), whole
-or as the student made from it. Similarities of this model sit high (0.7 to 1.0); compare them, do
-not read them as probabilities.
+The encoder is the student made from multilingual-e5-small (Wang et al., "Multilingual E5 Text
+Embeddings", 2024). Its similarities sit high (0.7 to 1.0); compare them, do not read them as
+probabilities.
 """
 
 from __future__ import annotations
@@ -15,14 +15,12 @@ from typing import Final, Generic, TypeVar
 
 import numpy as np
 
-from edge_runtime.errors import EngineError, ModelMissingError
+from edge_runtime.errors import EngineError
 from edge_runtime.nlu.base import TextKind, Vectors
-from edge_runtime.nlu.e5 import MODEL_FILE, E5Network
 from edge_runtime.nlu.network import StudentNetwork, TaskOutput
-from edge_runtime.nlu.student import WORDS, Task, TaskLabels, check_encoder
+from edge_runtime.nlu.student import Task, TaskLabels
 from edge_runtime.nlu.tokenizer import Pieces
 
-Network = StudentNetwork | E5Network
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
@@ -36,30 +34,20 @@ class Encoder:
     """Encodes queries and passages; safe to call from several threads at once.
 
     Args:
-        files: the verified model files by name: a student's base, or ``e5-small-q4.bin``.
-        cache_dir: where the graph built from ``e5-small-q4.bin`` is kept between starts.
+        files: the verified files of the base by name.
         threads: threads of one forward pass.
         task: heads trained for this base, which :meth:`understand` then reads.
 
     Raises:
-        ModelMissingError: ``files`` lacks the model.
+        ModelMissingError: ``files`` lacks one.
         ModelCorruptError: a file is not sound, or ``task`` belongs to another encoder.
-        StorageError: the cache folder cannot be written.
-        EngineError: a graph cannot be built or loaded.
+        EngineError: a graph cannot be loaded.
     """
 
-    def __init__(
-        self,
-        files: Mapping[str, Path],
-        cache_dir: Path,
-        threads: int,
-        task: Task | None = None,
-    ) -> None:
-        network = _network(files, cache_dir, threads, task)
-        self._network: Network | None = network
+    def __init__(self, files: Mapping[str, Path], threads: int, task: Task | None = None) -> None:
+        network = StudentNetwork(files, threads, task)
+        self._network: StudentNetwork | None = network
         self.fingerprint = network.fingerprint
-        if task is not None:
-            check_encoder(task.labels, self.fingerprint)
         self.labels: TaskLabels | None = task.labels if task else None
         self._words = network.words
         shape = self._words.shape
@@ -99,8 +87,6 @@ class Encoder:
             EngineError: the runtime failed, or the encoder is closed or has no trained heads.
         """
         network = self._open()
-        if not isinstance(network, StudentNetwork):
-            raise EngineError("This encoder has no trained heads.")
         found = self._outputs.recall(texts)
         for text in dict.fromkeys(texts):
             if text not in found:
@@ -130,13 +116,13 @@ class Encoder:
         self._vectors.forget()
         self._outputs.forget()
 
-    def _open(self) -> Network:
+    def _open(self) -> StudentNetwork:
         network = self._network
         if network is None:
             raise EngineError("The encoder is closed.")
         return network
 
-    def _pieces(self, network: Network, text: str, kind: TextKind) -> Pieces:
+    def _pieces(self, network: StudentNetwork, text: str, kind: TextKind) -> Pieces:
         limit = min(_MAX_TOKENS[kind], self._words.shape.positions)
         return network.tokenizer.pieces(text, limit, _PREFIX[kind])
 
@@ -151,18 +137,6 @@ class Encoder:
             embeddings[row, :size] = words + self._positions[:size]
             mask[row, :size] = 1.0
         return embeddings, mask
-
-
-def _network(
-    files: Mapping[str, Path], cache_dir: Path, threads: int, task: Task | None
-) -> Network:
-    if WORDS in files:
-        return StudentNetwork(files, threads, task)
-    if MODEL_FILE in files:
-        return E5Network(files, cache_dir, threads)
-    raise ModelMissingError(
-        f"The encoder needs {WORDS} or {MODEL_FILE}.", hint="Run 'edge-runtime models pull'."
-    )
 
 
 class _Memory(Generic[Key, Value]):

@@ -16,7 +16,7 @@ from edge_runtime.packs.replies import (
     template_problem,
 )
 from edge_runtime.packs.tables import Row
-from edge_runtime.turn import OUT_OF_SCOPE, Passage
+from edge_runtime.turn import GENERAL_INTENTS, OUT_OF_SCOPE, Passage
 
 MANIFEST_FILE = "pack.toml"
 INTENTS_FILE = "intents.yaml"
@@ -81,10 +81,10 @@ def _check_intents(sources: Sources, problems: Problems) -> None:
 
     for name, intent in sources.intents.intents.items():
         at = ("intents", name)
-        if name == OUT_OF_SCOPE:
+        if name in GENERAL_INTENTS:
             report(
-                f"An intent may not be called '{OUT_OF_SCOPE}'.",
-                "Put such examples under the top-level key out_of_scope.",
+                f"An intent may not be called '{name}'.",
+                "What the shop does not answer stands under the top-level key out_of_scope.",
                 *at,
             )
         if sum(bool(way) for way in (intent.skill, intent.topic, intent.reply)) != 1:

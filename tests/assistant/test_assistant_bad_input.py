@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import struct
 import zlib
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from assistant_kit import ask, turn
 from PIL import Image
 
 from edge_runtime.assistant import Assistant
+from edge_runtime.bundles import opened
 from edge_runtime.config import Settings
 from edge_runtime.errors import (
     AudioError,
@@ -29,7 +31,6 @@ from edge_runtime.errors import (
     StorageError,
     TextError,
 )
-from edge_runtime.rooms import Rooms
 
 pytestmark = [pytest.mark.models, pytest.mark.xdist_group("assistant")]
 
@@ -297,16 +298,20 @@ def test_without_models_the_error_names_the_command(settings: Settings, tmp_path
     )
     assistant = Assistant(bare)
     with pytest.raises(ModelMissingError) as caught:
-        ask(assistant, "外套能退吗?")
+        ask(assistant, audio=spoken(tmp_path))
     assert caught.value.exit_code == 3
-    assert "edge-runtime models pull multilingual-e5-small-q4" in caught.value.hint
+    assert "edge-runtime models pull whisper-base" in caught.value.hint
     assistant.close()
 
 
-def test_a_tampered_model_is_never_loaded(settings: Settings, rooms: Rooms, tmp_path: Path) -> None:
-    import shutil
+def spoken(folder: Path) -> Path:
+    path = folder / "question.wav"
+    soundfile.write(path, np.sin(np.arange(16_000) / 10) / 2, 16_000)
+    return path
 
-    model = settings.engines.encoder
+
+def test_a_tampered_model_is_never_loaded(settings: Settings, tmp_path: Path) -> None:
+    model = settings.engines.asr
     own = tmp_path / "models"
     shutil.copytree(settings.models_dir / "installed" / model, own / "installed" / model)
     (large,) = (p for p in (own / "installed").rglob("*") if p.is_file() and p.stat().st_size > 1e6)
@@ -320,9 +325,28 @@ def test_a_tampered_model_is_never_loaded(settings: Settings, rooms: Rooms, tmp_
         settings.model_copy(update={"models_dir": own, "data_dir": tmp_path / "data"})
     )
     with pytest.raises(ModelCorruptError) as caught:
-        ask(tampered, "外套能退吗?")
+        ask(tampered, audio=spoken(tmp_path))
     assert caught.value.exit_code == 3
     assert f"edge-runtime models pull {model}" in caught.value.hint
+    tampered.close()
+
+
+def test_a_tampered_encoder_is_never_loaded(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped = shutil.copytree(opened.SHIPPED / settings.engines.encoder, tmp_path / "encoder")
+    with (shipped / "files" / "trunk.onnx").open("r+b") as file:
+        file.seek(1_000_000)
+        byte = file.read(1)
+        file.seek(1_000_000)
+        file.write(bytes([byte[0] ^ 1]))
+    shipped.rename(tmp_path / settings.engines.encoder)
+    monkeypatch.setattr(opened, "SHIPPED", tmp_path)
+    tampered = Assistant(settings.model_copy(update={"data_dir": tmp_path / "data"}))
+    with pytest.raises(ModelCorruptError) as caught:
+        ask(tampered, "外套能退吗?")
+    assert caught.value.exit_code == 3
+    assert "Install edge-runtime again" in caught.value.hint
     tampered.close()
 
 

@@ -8,7 +8,7 @@ from bundle_kit import catalogue_file, model, pinned, source, variant
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_runtime.bundles import Catalogue
+from edge_runtime.bundles import Catalogue, shipped_folder
 from edge_runtime.bundles.catalogue import Source, natural_key, safe_name
 from edge_runtime.config import PROFILES
 from edge_runtime.errors import ConfigError
@@ -21,6 +21,9 @@ def test_shipped_catalogue_holds_every_engine_of_every_profile() -> None:
     for name, profile in PROFILES.items():
         stages = {f.name for f in fields(profile)} - {"name", "memory_mb"}
         used = {getattr(profile, stage) for stage in stages} - {""}
+        # The encoder comes with the package.
+        assert shipped_folder(profile.encoder)
+        used.remove(profile.encoder)
         assert {entry.id for entry in catalogue.for_profile(name)} == used
 
 

@@ -13,6 +13,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from edge_runtime import __version__
+from edge_runtime.bundles import opened
 from edge_runtime.cli import app
 from edge_runtime.config import PACKS_DIR, load_settings
 
@@ -110,24 +111,38 @@ def test_an_unknown_profile_is_a_configuration_error(arguments: tuple[str, ...])
     assert "huge" in error(result)["message"]
 
 
+def test_a_missing_model_is_exit_3_with_the_command_that_gets_it() -> None:
+    arguments = ("speak", "hello", "-o", "out.wav")
+    result = run(*arguments)
+    assert result.exit_code == 3
+    assert "edge-runtime models pull kokoro-82m-int8" in result.stderr
+    assert error(run(*arguments, "--json"))["type"] == "ModelMissingError"
+
+
 @pytest.mark.parametrize(
-    ("arguments", "model"),
+    ("arguments", "said"),
     [
-        (("ask", "外套能退吗?"), "multilingual-e5-small-q4"),
-        (("understand", "hello"), "multilingual-e5-small-q4"),
-        (("speak", "hello", "-o", "out.wav"), "kokoro-82m-int8"),
-        (("knowledge", "list"), "multilingual-e5-small-q4"),
-        (("bench",), "multilingual-e5-small-q4"),
+        (("ask", "外套能退吗?"), "returns#clothing"),
+        (("understand", "hello"), "greeting"),
+        (("knowledge", "list"), "returns#clothing"),
     ],
     ids=lambda value: value if isinstance(value, str) else value[0],
 )
-def test_a_missing_model_is_exit_3_with_the_command_that_gets_it(
-    arguments: tuple[str, ...], model: str
+def test_what_is_typed_is_answered_before_any_model_was_fetched(
+    arguments: tuple[str, ...], said: str
 ) -> None:
-    result = run(*arguments)
-    assert result.exit_code == 3
-    assert f"edge-runtime models pull {model}" in result.stderr
-    assert error(run(*arguments, "--json"))["type"] == "ModelMissingError"
+    result = run(*arguments, "--json")
+    assert result.exit_code == 0
+    assert said in result.stdout
+
+
+def test_an_encoder_that_did_not_come_along_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(opened, "SHIPPED", tmp_path)
+    result = run("ask", "外套能退吗?", "--json")
+    assert (result.exit_code, error(result)["type"]) == (3, "ModelMissingError")
+    assert "Install edge-runtime again" in error(result)["hint"]
 
 
 def test_a_place_that_cannot_be_written_is_exit_5(monkeypatch: pytest.MonkeyPatch) -> None:

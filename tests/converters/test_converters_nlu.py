@@ -12,23 +12,28 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from converter_kit import ModelFiles, labelled, lines, names
+from converter_kit import labelled, lines, names
 from encoder_kit import tiny_device
 from typer.testing import CliRunner
 
 from converters import train_nlu as training
 from converters.cli import app
+from converters.dataset import Row
 from converters.encoder import calibrating
+from converters.encoder.labels import with_names
 from converters.encoder.settings import TaskSettings
 from converters.errors import DatasetError, OptionError
 from converters.evaluate.cards import parse_bars, read_card
-from converters.evaluate.nlu import evaluate_nlu
+from converters.evaluate.nlu import NluModel, Scored, evaluate_nlu, metrics
 from converters.splits import read_splits
 from converters.train_nlu import Device, TrainedNlu, train_nlu
+from edge_runtime.bundles import shipped_files
 from edge_runtime.bundles.blobs import check_file, sha256_of
 from edge_runtime.bundles.manifest import BundleManifest
 from edge_runtime.config import PACKS_DIR
+from edge_runtime.nlu.student import STUDENT_BASE
 from edge_runtime.trained import opened_bundle
+from edge_runtime.turn import Entity, Understanding
 
 pytestmark = pytest.mark.xdist_group("nlu training")
 HOW = TaskSettings(epochs=1, rounds=1, learning_rate=2e-3, head_rate=1e-2, averaging=0.9)
@@ -236,10 +241,45 @@ def test_calibrated_chances_tell_how_often_it_is_right() -> None:
         assert abs(right[within].mean() - sure[within].mean()) < 0.06
 
 
-@pytest.mark.models
-def test_a_packs_understanding_is_measured_by_language(
-    model_files: ModelFiles, tmp_path: Path
+def test_heads_that_saw_nothing_out_of_scope_turn_nothing_away(
+    device: Device, tmp_path: Path
 ) -> None:
+    rows = [row for row in labelled() if row["intent"] != "out_of_scope"]
+    lines(tmp_path / "data" / "train.jsonl", rows)
+    lines(tmp_path / "data" / "valid.jsonl", rows[::5])
+    made = _trained(tmp_path / "data", tmp_path / "nlu", device)
+    assert made.threshold == 0.0
+    with opened_bundle(made.path, device.settings, device.base) as understander:
+        assert understander.understand("qwertz uiop").intent != "out_of_scope"
+
+
+def test_intents_with_few_lines_are_also_known_by_their_name() -> None:
+    def row(text: str, intent: str) -> Row:
+        return Row(1, text, intent, sentiment=None, entities=None, language=None)
+
+    few = [row("where is it", "card_arrival"), row("um", "unclear"), row("rain", "out_of_scope")]
+    many = [row(f"fee {number}", "top_up_2") for number in range(40)]
+    added = with_names([*few, *many])[len(few) + len(many) :]
+    assert [(one.text, one.intent) for one in added] == [("card arrival", "card_arrival")]
+    assert with_names([row("?", "17")]) == [row("?", "17")]
+
+
+def test_an_entity_labelled_by_its_words_is_found_by_them() -> None:
+    found = Understanding(
+        *("a kettle", "a kettle", "en", "price_query", 0.9, "neutral", 0.9),
+        entities=(Entity("product", "P0042", "Kettle", 2, 8),),
+    )
+
+    def f1(product: str) -> float:
+        entities = frozenset({("product", product)})
+        row = Row(1, "a kettle", None, sentiment=None, entities=entities, language=None)
+        return metrics([Scored(row, found, None)])["entity_f1"]
+
+    assert (f1("kettle"), f1("p0042"), f1("pan")) == (1.0, 1.0, 0.0)
+
+
+@pytest.mark.models
+def test_a_packs_understanding_is_measured_by_language(tmp_path: Path) -> None:
     rows = [
         {"text": "where is my parcel", "intent": "order_status", "lang": "en"},
         {"text": "我的包裹到哪了", "intent": "order_status", "lang": "zh"},
@@ -251,7 +291,7 @@ def test_a_packs_understanding_is_measured_by_language(
     card = evaluate_nlu(
         data,
         PACKS_DIR / "retail",
-        model_files("multilingual-e5-small-q4"),
+        NluModel(shipped_files(STUDENT_BASE)),
         tmp_path / "cache",
         bars=parse_bars(["intent_accuracy.zh=0.5", "entity_f1.zh=0.5"]),
     )

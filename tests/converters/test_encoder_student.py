@@ -44,7 +44,7 @@ def test_the_students_vectors_are_those_of_the_whole_encoder(source: Path, tmp_p
     files = bundle_files(made.path)
     file = E5File(source)
     texts = ["refund order", "a blue jacket", "退款"]
-    encoder = Encoder(files, tmp_path, 1)
+    encoder = Encoder(files, 1)
     found = encoder.encode(texts, "query")
     tokenizer = Tokenizer(E5File(files["words.bin"]), files["pieces.npy"])
     words = Words(E5File(files["words.bin"]))

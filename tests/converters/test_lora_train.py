@@ -255,11 +255,3 @@ def test_a_quantised_gguf_file_is_tuned_merged_and_run(data: Path, tmp_path: Pat
     stored = {name for _, part in tensors(merged.path) for name in part}
     assert "lm_head.weight" not in stored
     assert convert_to_gguf(merged.path, tmp_path / "merged.gguf", "F16").stat().st_size > 0
-
-
-TWO_CARDS = (
-    "from converters import children\n"
-    "from converters.cli import main\n"
-    "children._cards = lambda: 2\n"
-    "main()"
-)

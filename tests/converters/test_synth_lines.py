@@ -35,6 +35,7 @@ def test_every_intent_in_every_language_has_its_share(retail: Made) -> None:
         for intent in pack.intents:
             assert 0.7 * usual <= cells[code, intent] <= usual, (code, intent)
         assert 0.7 * outside <= cells[code, "out_of_scope"] <= outside, code
+        assert 0.5 * usual <= cells[code, "unclear"] <= usual, code
     assert retail.report["lines"]["below_half"] == []
 
 

@@ -64,7 +64,15 @@ def test_training_tells_what_it_did(home: Path, tmp_path: Path) -> None:
     told = train(home, tmp_path / "a", "--rank", "4", "--module", "k_proj", "--json")
     assert told.exit_code == 0, told.output
     found = json.loads(told.stdout)
-    assert found.keys() == {"path", "lines", "steps", "seconds", "before", "after"}
+    assert found.keys() == {
+        "path",
+        "lines",
+        "too_long",
+        "steps",
+        "seconds",
+        "before",
+        "after",
+    }
     assert (found["path"], found["lines"], found["steps"]) == (str(tmp_path / "a"), 31, 2)
     config = json.loads((tmp_path / "a" / "adapter_config.json").read_text())
     assert (config["r"], config["target_modules"]) == (4, ["k_proj"])

@@ -9,7 +9,7 @@ import pytest
 from dialogue_kit import YES, Conversation, said
 
 from edge_runtime.dialogue import KNOWLEDGE, SessionState
-from edge_runtime.turn import OUT_OF_SCOPE, Passage, PictureText
+from edge_runtime.turn import OUT_OF_SCOPE, UNCLEAR, Passage, PictureText
 
 Talk = Callable[..., Conversation]
 FIRST = "R20261101001"
@@ -91,6 +91,25 @@ def test_unsure_question_about_a_topic_is_looked_up_and_a_skill_never_guessed(ta
 
 def test_statement_out_of_scope_gets_the_polite_answer(talk: Talk) -> None:
     assert talk().say("给我唱首歌", OUT_OF_SCOPE, 0.9) == "[zh:out_of_scope]"
+
+
+def test_a_mumble_is_asked_back_and_at_last_handed_over(talk: Talk) -> None:
+    chat = talk()
+    kinds = []
+    for _ in range(3):
+        chat.say("嗯那个什么来着", UNCLEAR, 0.95)
+        assert chat.decision
+        kinds.append(chat.decision.kind)
+    assert kinds[0] == "clarify"
+    assert kinds[-1] == "handover"
+
+
+def test_a_bare_value_answers_the_question_that_is_open(talk: Talk) -> None:
+    chat = talk()
+    assert chat.say("我要退货", "return_request") == "[zh:ask_order_id]"
+    number = "R20261101003"
+    chat.say(number, UNCLEAR, 0.9, entities=[("order_id", number)])
+    assert chat.decision and (chat.decision.kind, chat.decision.skill) == ("skill", "return")
 
 
 def test_question_out_of_scope_that_knowledge_lacks_gets_the_polite_answer(talk: Talk) -> None:

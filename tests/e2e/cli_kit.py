@@ -100,7 +100,8 @@ def models_apart(folder: Path) -> Path:
     own.mkdir()
     for name in ("installed", "blobs"):
         (own / name).symlink_to(real / name)
-    shutil.copytree(real / "derived", own / "derived")
+    if (real / "derived").exists():
+        shutil.copytree(real / "derived", own / "derived")
     return own
 
 

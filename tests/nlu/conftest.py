@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from edge_runtime.bundles import shipped_files
 from edge_runtime.nlu import Encoder
+from edge_runtime.nlu.student import STUDENT_BASE
 from edge_runtime.packs.schema import Escalation, Intent, Lexicon, Pack, Persona, Term
 
 _EXAMPLES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
@@ -97,5 +99,5 @@ def nlu_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def encoder(model_files: Callable[[str], Mapping[str, Path]], nlu_cache: Path) -> Encoder:
-    return Encoder(model_files("multilingual-e5-small-q4"), nlu_cache, threads=1)
+def encoder() -> Encoder:
+    return Encoder(shipped_files(STUDENT_BASE), threads=1)

@@ -101,7 +101,7 @@ def test_another_graph_than_the_labels_name_is_refused(
 def test_heads_for_another_encoder_are_refused(base: Mapping[str, Path], tmp_path: Path) -> None:
     files = write_task(tmp_path, base, encoder="0" * 64)
     with pytest.raises(ModelCorruptError, match="need the encoder 000000000000") as caught:
-        Encoder(base, tmp_path, 1, load_task(files))
+        Encoder(base, 1, load_task(files))
     assert "Train them again" in caught.value.hint
 
 
@@ -123,7 +123,7 @@ def test_graphs_that_do_not_fit_their_labels_are_refused(
 ) -> None:
     task = load_task(write_task(tmp_path, base, content))
     with pytest.raises(EngineError, match=message):
-        Encoder(base, tmp_path, 1, task)
+        Encoder(base, 1, task)
 
 
 @pytest.mark.parametrize("name", ["words.bin", "pieces.npy", "trunk.onnx", "embedding.onnx"])
@@ -132,23 +132,23 @@ def test_a_base_that_is_not_whole_is_refused(
 ) -> None:
     base[name].write_bytes(base[name].read_bytes()[:60])
     with pytest.raises((ModelCorruptError, EngineError)):
-        Encoder(base, tmp_path, 1)
+        Encoder(base, 1)
     base[name].unlink()
     with pytest.raises((ModelMissingError, ModelCorruptError)):
-        Encoder(base, tmp_path, 1)
+        Encoder(base, 1)
 
 
 def test_swapped_graphs_are_refused(base: dict[str, Path], tmp_path: Path) -> None:
     swapped = {**base, "trunk.onnx": base["embedding.onnx"], "embedding.onnx": base["trunk.onnx"]}
     with pytest.raises(EngineError):
-        Encoder(swapped, tmp_path, 1)
+        Encoder(swapped, 1)
 
 
 def test_an_index_without_an_end_is_refused(base: dict[str, Path], tmp_path: Path) -> None:
     table = np.load(base["pieces.npy"])
     np.save(base["pieces.npy"], np.zeros_like(table))
     with pytest.raises(ModelCorruptError, match="another vocabulary"):
-        Encoder(base, tmp_path, 1)
+        Encoder(base, 1)
 
 
 def test_labels_survive_the_trip_through_json(base: Mapping[str, Path], tmp_path: Path) -> None:

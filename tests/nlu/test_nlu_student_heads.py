@@ -36,7 +36,7 @@ def tokenizer(base: Mapping[str, Path]) -> Tokenizer:
 
 
 def _opened(base: Mapping[str, Path], folder: Path, **changed: object) -> Encoder:
-    return Encoder(base, folder, 1, load_task(write_task(folder, base, **changed)))
+    return Encoder(base, 1, load_task(write_task(folder, base, **changed)))
 
 
 def _understood(encoder: Encoder, pack: Pack, text: str, folder: Path) -> Understanding:
@@ -148,7 +148,7 @@ def test_a_text_reads_the_same_alone_and_in_company(
 def test_an_encoder_without_heads_or_closed_says_so(
     base: Mapping[str, Path], tmp_path: Path
 ) -> None:
-    bare = Encoder(base, tmp_path, 1)
+    bare = Encoder(base, 1)
     assert bare.labels is None
     with pytest.raises(EngineError, match="without trained heads"):
         bare.understand(["hello"])

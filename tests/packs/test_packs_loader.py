@@ -123,6 +123,7 @@ DEFECTS = [
     (edit("intents.yaml", "    skill: o", "    skil: o"), "intents.yaml:4", "skil"),
     (edit("intents.yaml", "skill: order_status", "skill: teleport"), "intents.yaml:4", "teleport"),
     (edit("intents.yaml", "topic: returns", "topic: rockets"), "intents.yaml:13", "rockets"),
+    (edit("intents.yaml", "  return_policy:", "  unclear:"), "intents.yaml:11", "'unclear'"),
     (edit("intents.yaml", "topic: returns", "topic: ''"), "intents.yaml:11", "exactly one of"),
     (edit("intents.yaml", "en: [can I return it]", "en: []"), "intents.yaml:14", "no examples"),
     (edit("intents.yaml", "can I return it", "Where is my order?"), "intents.yaml:15", "already"),

@@ -1,0 +1,86 @@
+"""Two processes train one adapter together, as with two graphics cards, here on the processor."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from chain_kit import conversations
+from converter_kit import lines
+from lm_kit import tiny_lm
+from tuning_kit import checkpoints, losses, started, until, working_on
+
+from converters import children
+from converters.errors import ConversionError
+from converters.lora import LoraSettings, train_lora
+
+SETTINGS = LoraSettings(epochs=2, learning_rate=1e-2, max_length=64)
+PROGRAM = (
+    "from converters import children\n"
+    "from converters.cli import main\n"
+    "children._cards = lambda: 2\n"
+    "main()"
+)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_lm(tmp_path_factory.mktemp("base") / "lm")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return lines(tmp_path_factory.mktemp("data") / "talk.jsonl", conversations())
+
+
+@pytest.fixture
+def _two_cards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(children, "_cards", lambda: 2)
+
+
+@pytest.mark.usefixtures("_two_cards")
+def test_two_share_the_work(base: Path, data: Path, tmp_path: Path) -> None:
+    seen: list[float] = []
+    out = tmp_path / "out"
+    made = train_lora(
+        base, data, out, SETTINGS, threads=1, progress=lambda _, done: seen.append(done)
+    )
+    # Each takes half of the 31 lines, four at a time, twice.
+    assert made.steps == 8
+    assert [point["step"] for point in losses(out)] == list(range(1, 9))
+    assert seen == sorted(seen)
+    assert len(seen) <= 10
+    assert made.after < made.before
+
+
+@pytest.mark.usefixtures("_two_cards")
+@pytest.mark.parametrize(
+    ("module", "said"), [("lm_head", "shares its weights"), ("c_attn", "Error: .*c_attn")]
+)
+def test_the_reason_outlasts_the_launchers_words(
+    base: Path, data: Path, tmp_path: Path, module: str, said: str
+) -> None:
+    wrong = replace(SETTINGS, modules=(module,))
+    with pytest.raises(ConversionError, match=said) as caught:
+        train_lora(base, data, tmp_path / "out", wrong, threads=1)
+    assert "\n" not in caught.value.message
+
+
+def test_they_end_with_who_asked(base: Path, data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command = [sys.executable, "-c", PROGRAM, "train", base, "--data", data, "--out", out]
+    with started([*command, "--epochs", "1000", "--max-length", "64"]) as process:
+        until(lambda: len(losses_so_far(out)) > 0)
+        # The launcher and the two it launched.
+        assert len(working_on(out)) == 3
+        process.kill()
+        # At once, and not when they next want to tell how far they are.
+        until(lambda: not working_on(out), seconds=1)
+    assert not out.exists()
+
+
+def losses_so_far(out: Path) -> str:
+    path = checkpoints(out).with_name("losses.jsonl")
+    return path.read_text() if path.exists() else ""

@@ -42,8 +42,9 @@ class Turn:
     @property
     def own_words(self) -> bool:
         """Whether the customer said anything besides showing a picture."""
-        shown = self.picture.text.strip() if self.picture else ""
-        return bool(self.text) and (not shown or self.said.text.strip() != shown)
+        # A picture's lines are read as one.
+        shown = self.picture.text.split() if self.picture else []
+        return bool(self.text) and (not shown or self.said.text.split() != shown)
 
     @property
     def intent(self) -> Intent | None:

@@ -18,6 +18,7 @@ from assistant_kit import ask, turn
 from PIL import Image
 
 from edge_runtime.assistant import Assistant
+from edge_runtime.audio import wav_bytes
 from edge_runtime.bundles import opened
 from edge_runtime.config import Settings
 from edge_runtime.errors import (
@@ -31,6 +32,7 @@ from edge_runtime.errors import (
     StorageError,
     TextError,
 )
+from edge_runtime.rooms import Rooms
 
 pytestmark = [pytest.mark.models, pytest.mark.xdist_group("assistant")]
 
@@ -292,29 +294,33 @@ def test_a_bad_picture_with_a_good_question_is_still_an_error(
 # ---- the device itself ----
 
 
-def test_without_models_the_error_names_the_command(settings: Settings, tmp_path: Path) -> None:
+def test_without_models_the_error_names_the_command(
+    settings: Settings, tmp_path: Path, spoken: bytes
+) -> None:
     bare = settings.model_copy(
         update={"models_dir": tmp_path / "models", "data_dir": tmp_path / "data"}
     )
     assistant = Assistant(bare)
     with pytest.raises(ModelMissingError) as caught:
-        ask(assistant, audio=spoken(tmp_path))
+        ask(assistant, audio=spoken)
     assert caught.value.exit_code == 3
     assert "edge-runtime models pull whisper-base" in caught.value.hint
     assistant.close()
 
 
-def spoken(folder: Path) -> Path:
-    path = folder / "question.wav"
-    soundfile.write(path, np.sin(np.arange(16_000) / 10) / 2, 16_000)
-    return path
+@pytest.fixture(scope="module")
+def spoken(rooms: Rooms) -> bytes:
+    return wav_bytes(rooms.say_all("外套能退吗？", "zh", ""))
 
 
-def test_a_tampered_model_is_never_loaded(settings: Settings, tmp_path: Path) -> None:
+def test_a_tampered_model_is_never_loaded(
+    settings: Settings, tmp_path: Path, spoken: bytes
+) -> None:
     model = settings.engines.asr
     own = tmp_path / "models"
     shutil.copytree(settings.models_dir / "installed" / model, own / "installed" / model)
-    (large,) = (p for p in (own / "installed").rglob("*") if p.is_file() and p.stat().st_size > 1e6)
+    files = [path for path in (own / "installed").rglob("*") if path.is_file()]
+    large = max(files, key=lambda path: path.stat().st_size)
     large.chmod(0o644)
     with large.open("r+b") as file:
         file.seek(1_000_000)
@@ -325,7 +331,7 @@ def test_a_tampered_model_is_never_loaded(settings: Settings, tmp_path: Path) ->
         settings.model_copy(update={"models_dir": own, "data_dir": tmp_path / "data"})
     )
     with pytest.raises(ModelCorruptError) as caught:
-        ask(tampered, audio=spoken(tmp_path))
+        ask(tampered, audio=spoken)
     assert caught.value.exit_code == 3
     assert f"edge-runtime models pull {model}" in caught.value.hint
     tampered.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,19 +9,13 @@ import pytest
 from chain_kit import conversations
 from converter_kit import lines
 from lm_kit import tiny_lm
-from tuning_kit import checkpoints, losses, started, until, working_on
+from tuning_kit import losses
 
 from converters import children
 from converters.errors import ConversionError
 from converters.lora import LoraSettings, train_lora
 
 SETTINGS = LoraSettings(epochs=2, learning_rate=1e-2, max_length=64)
-PROGRAM = (
-    "from converters import children\n"
-    "from converters.cli import main\n"
-    "children._cards = lambda: 2\n"
-    "main()"
-)
 
 
 @pytest.fixture(scope="module")
@@ -66,21 +59,3 @@ def test_the_reason_outlasts_the_launchers_words(
     with pytest.raises(ConversionError, match=said) as caught:
         train_lora(base, data, tmp_path / "out", wrong, threads=1)
     assert "\n" not in caught.value.message
-
-
-def test_they_end_with_who_asked(base: Path, data: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    command = [sys.executable, "-c", PROGRAM, "train", base, "--data", data, "--out", out]
-    with started([*command, "--epochs", "1000", "--max-length", "64"]) as process:
-        until(lambda: len(losses_so_far(out)) > 0)
-        # The launcher and the two it launched.
-        assert len(working_on(out)) == 3
-        process.kill()
-        # At once, and not when they next want to tell how far they are.
-        until(lambda: not working_on(out), seconds=1)
-    assert not out.exists()
-
-
-def losses_so_far(out: Path) -> str:
-    path = checkpoints(out).with_name("losses.jsonl")
-    return path.read_text() if path.exists() else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +16,7 @@ from sqlite_utils import Database
 
 from edge_runtime.errors import StorageError
 from edge_runtime.journal import payloads
-from edge_runtime.journal.database import open_database, reading, transaction
+from edge_runtime.journal.database import held, open_database, reading, transaction
 from edge_runtime.journal.figures import figures
 from edge_runtime.journal.identity import Identity, load_identity
 from edge_runtime.journal.outbox import Outbox
@@ -72,7 +73,7 @@ class Journal:
             path,
             self.outbox,
             [self._redactor, *(Redactor(key) for key in identity.former_keys)],
-            device_id=self.device_id,
+            identity=identity,
             stream=self.stream,
             shrink=self._shrink,
         )
@@ -260,6 +261,23 @@ class Journal:
         with self._lock, reading(self._path):
             self._db.conn.execute("PRAGMA incremental_vacuum").fetchall()
             self._db.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def problems(self) -> Iterator[str]:
+        """What SQLite's full check and the outbox's own find, in sentences; may take seconds."""
+        with self._lock, reading(self._path):
+            found = self._db.conn.execute("PRAGMA integrity_check(100)").fetchall()
+        yield from (f"The journal is damaged: {line}." for (line,) in found if line != "ok")
+        yield from self.outbox.problems()
+
+    @contextmanager
+    def sending(self) -> Iterator[None]:
+        """While this process alone sends this journal's records.
+
+        Raises:
+            StorageError: another process is sending them.
+        """
+        with held(self._path.with_name(f"{self._path.name}.sending")):
+            yield
 
     def close(self) -> None:
         """Close the file. Closing twice is harmless; any other call afterwards is StorageError."""

@@ -105,7 +105,6 @@ def _0002_totals_and_persons(db: Database) -> None:
             number INTEGER PRIMARY KEY AUTOINCREMENT,
             requested_at TEXT NOT NULL,
             pseudonyms TEXT NOT NULL,
-            through_seq INTEGER NOT NULL,
             receipt TEXT NOT NULL,
             confirmed TEXT
         )

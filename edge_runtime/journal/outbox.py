@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -131,6 +131,46 @@ class Outbox:
                 "SELECT seq FROM sqlite_sequence WHERE name = 'outbox'"
             ).fetchone()
         return int(found[0]) if found else 0
+
+    def lowest(self) -> int:
+        """The lowest number that still waits; one above the highest given where none does."""
+        with self._lock, reading(self._path):
+            (found,) = self._db.conn.execute("SELECT MIN(seq) FROM outbox").fetchone()
+            return int(found) if found is not None else self.highest() + 1
+
+    def recount(self) -> bool:
+        """Set the kept totals to what counting finds; whether they were wrong.
+
+        Raises:
+            StorageError: the disk is read-only, full or damaged.
+        """
+        with self._lock, transaction(self._db, self._path):
+            kept = {kind: held for kind, held in self._totals().items() if held[0]}
+            found = self._counted()
+            self._db.conn.execute("DELETE FROM outbox_totals")
+            self._db.conn.executemany(
+                "INSERT INTO outbox_totals VALUES (?, ?, ?)",
+                [(kind, *held) for kind, held in found.items()],
+            )
+        return kept != found
+
+    def problems(self) -> Iterator[str]:
+        """What is wrong with the rows, in sentences; records that cannot be read are one of them.
+
+        An upload sets unreadable records aside; :meth:`recount` corrects the totals.
+        """
+        with self._lock, reading(self._path):
+            kept = {kind: held for kind, held in self._totals().items() if held[0]}
+            if kept != self._counted():
+                yield "The outbox's totals are wrong."
+            torn = self._db.conn.execute(
+                "SELECT seq FROM outbox WHERE NOT json_valid(payload) LIMIT 100"
+            ).fetchall()
+        yield from (f"Record {seq} cannot be read." for (seq,) in torn)
+
+    def _counted(self) -> dict[str, tuple[int, int]]:
+        rows = self._db.conn.execute("SELECT kind, COUNT(*), SUM(size) FROM outbox GROUP BY kind")
+        return {kind: (records, size) for kind, records, size in rows}
 
     def enforce(self, rules: Retention) -> dict[str, int]:
         """Give up records over the caps, each kind's oldest first; how many of each kind.

@@ -21,6 +21,7 @@ from sqlite_utils import Database
 from edge_runtime.errors import InputError, StorageError
 from edge_runtime.journal import payloads
 from edge_runtime.journal.database import reading, transaction
+from edge_runtime.journal.identity import Identity
 from edge_runtime.journal.outbox import Outbox
 from edge_runtime.journal.records import TurnRecord
 from edge_runtime.journal.redact import Redactor
@@ -40,7 +41,6 @@ class Erasure:
     number: int
     requested_at: str
     pseudonyms: tuple[str, ...]
-    through_seq: int
     receipt: str
     confirmed: str
 
@@ -65,7 +65,7 @@ class Persons:
         outbox: Outbox,
         redactors: Sequence[Redactor],
         *,
-        device_id: str,
+        identity: Identity,
         stream: str,
         shrink: Callable[[], None],
     ) -> None:
@@ -74,9 +74,14 @@ class Persons:
         self._path = path
         self._outbox = outbox
         self._redactors = redactors
-        self._device_id = device_id
+        self._identity = identity
         self._stream = stream
         self._shrink = shrink
+
+    @property
+    def key_digits(self) -> str:
+        """The pseudonym key in hexadecimal digits, to be carried to the shop's other devices."""
+        return self._identity.key.hex()
 
     def pseudonyms(self, user: str) -> tuple[str, ...]:
         """What the person is called outside this device, under every key it has used.
@@ -127,21 +132,20 @@ class Persons:
                     "DELETE FROM sessions WHERE session = ?", (session,)
                 ).rowcount
             copies = sorted(self._path.parent.glob(f"{self._path.name}.damaged-*"))
-            through = self._outbox.highest()
             receipt = payloads.encode(
                 {
-                    "device_id": self._device_id, "stream": self._stream, "through_seq": through,
+                    "device_id": self._identity.device_id, "stream": self._stream,
+                    "through_seq": self._outbox.highest(),
                     "requested_at": at, "pseudonyms": masks, "turns": len(erased),
                     "sessions": sessions, "records": len(waiting), "set_aside": aside,
                     "damaged_copies": len(copies),
                 }
             )  # fmt: skip
             number = db.conn.execute(
-                "INSERT INTO erasures (requested_at, pseudonyms, through_seq, receipt)"
-                " VALUES (?, ?, ?, ?)",
-                (at, json.dumps(masks), through, receipt),
+                "INSERT INTO erasures (requested_at, pseudonyms, receipt) VALUES (?, ?, ?)",
+                (at, json.dumps(masks), receipt),
             ).lastrowid
-            done = Erasure(int(number or 0), at, masks, through, receipt, "")
+            done = Erasure(int(number or 0), at, masks, receipt, "")
             self._outbox.append(
                 "audit",
                 at,
@@ -176,7 +180,7 @@ class Persons:
     def erasures(self, *, unconfirmed: bool = False) -> list[Erasure]:
         """Every erasure, oldest first; with ``unconfirmed`` those the server has not answered."""
         sql = (
-            "SELECT number, requested_at, pseudonyms, through_seq, receipt,"
+            "SELECT number, requested_at, pseudonyms, receipt,"
             " COALESCE(confirmed, '') FROM erasures"
         )
         if unconfirmed:
@@ -184,8 +188,8 @@ class Persons:
         with self._lock, reading(self._path):
             rows = self._db.conn.execute(sql + " ORDER BY number").fetchall()
         return [
-            Erasure(number, at, tuple(json.loads(masks)), through, receipt, confirmed)
-            for number, at, masks, through, receipt, confirmed in rows
+            Erasure(number, at, tuple(json.loads(masks)), receipt, confirmed)
+            for number, at, masks, receipt, confirmed in rows
         ]
 
     def confirm(self, number: int, receipt: str) -> None:

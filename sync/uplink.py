@@ -157,7 +157,7 @@ class Uplink:
         gap, and the culprits with the reason.
         """
         try:
-            ack = self.send(records)
+            ack = self._sent_twice(records[0]) if len(records) == 1 else self.send(records)
         except ProtocolError as error:
             if len(records) == 1:
                 return 0, 0, 0, [(records[0], error.message)]
@@ -173,6 +173,13 @@ class Uplink:
         if delivered + len(refused) == 0:
             raise SyncError("The central server acknowledged nothing of what it was sent.")
         return delivered, len(refused), ack.contiguous, []
+
+    def _sent_twice(self, record: Record) -> Ack:
+        """A lone record is only found malformed if it is so twice: the link may have spoilt it."""
+        try:
+            return self.send([record])
+        except ProtocolError:
+            return self.send([record])
 
     def _set_aside(self, culprits: list[tuple[Record, str]], *, nothing_else_went: bool) -> None:
         """Quarantine what the server finds malformed, unless it finds everything so.

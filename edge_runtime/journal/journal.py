@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -52,6 +52,7 @@ class Journal:
         *,
         policy: RedactionPolicy | None = None,
         retention: Retention | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._path = path
         self._db = db
@@ -59,6 +60,7 @@ class Journal:
         self._lock_file = lock_file
         self._redactor = Redactor(identity.key, policy)
         self._retention = retention or Retention()
+        self._clock = clock
         self._closed = False
         self.device_id = identity.device_id
         self.recovered = recovered
@@ -86,6 +88,7 @@ class Journal:
         device_id: str | None = None,
         policy: RedactionPolicy | None = None,
         retention: Retention | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> Journal:
         """Open or create the journal at ``path``; ``device.json`` beside it is the identity.
 
@@ -95,7 +98,16 @@ class Journal:
         """
         identity, lost_identity = load_identity(path.parent / "device.json", device_id)
         db, aside, lock_file = open_database(path)
-        journal = cls(path, db, lock_file, identity, aside, policy=policy, retention=retention)
+        journal = cls(
+            path,
+            db,
+            lock_file,
+            identity,
+            aside,
+            policy=policy,
+            retention=retention,
+            clock=clock,
+        )
         if aside is not None:
             journal.audit("journal_recovered", {"moved_to": aside.name})
         if lost_identity is not None:
@@ -124,7 +136,7 @@ class Journal:
             )
         earlier = self.last_turns(turn.session, _HISTORY) if turn.decision == "handover" else []
         outgoing = payloads.outgoing(turn, earlier, self._redactor)
-        now = _now()
+        now = self._now()
         with self._lock, transaction(self._db, self._path) as db:
             cursor = db.conn.execute(
                 "INSERT INTO turns (turn_id, session, started_at, decision, intent, outcome, body)"
@@ -158,7 +170,7 @@ class Journal:
             StorageError: it could not be written.
         """
         masked = {str(name): self._redactor.text(str(value)) for name, value in detail.items()}
-        now = _now()
+        now = self._now()
         with self._lock, transaction(self._db, self._path):
             return self.outbox.append("audit", now, {"event": event, "at": now, "detail": masked})
 
@@ -195,7 +207,7 @@ class Journal:
             since: only turns started at or after this UTC time (ISO 8601).
             now: decides which dialogues are closed; the current time by default.
         """
-        return figures(self._turns_from(since), now or datetime.now(UTC))
+        return figures(self._turns_from(since), now or self._clock())
 
     def remade(self, seq: int) -> tuple[str, str] | None:
         """The record (kind, JSON payload) that had a number, made again from its turn.
@@ -236,7 +248,7 @@ class Journal:
         What is given up is counted, and a notice of each goes to the server: never silent.
         """
         rules = retention or self._retention
-        today = now or datetime.now(UTC)
+        today = now or self._clock()
         horizon = (today - timedelta(days=rules.days)).isoformat()
         with self._lock, transaction(self._db, self._path) as db:
             (newest,) = db.conn.execute("SELECT COALESCE(MAX(number), 0) FROM turns").fetchone()
@@ -256,6 +268,9 @@ class Journal:
             dropped = self.outbox.enforce(rules)
         self._shrink()
         return Pruned(turns, sessions, dropped)
+
+    def _now(self) -> str:
+        return self._clock().astimezone(UTC).isoformat(timespec="milliseconds")
 
     def _shrink(self) -> None:
         with self._lock, reading(self._path):
@@ -291,10 +306,6 @@ class Journal:
                 raise StorageError(f"The journal {self._path} did not close: {error}.") from error
             finally:
                 os.close(self._lock_file)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def _clean(text: str) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from bench import encoder, memory, quality, turns
+from bench import encoder, memory, quality, redaction, turns
 
 BENCHES = {
     "memory": memory.main,
     "turns": turns.main,
     "quality": quality.main,
     "encoder": encoder.main,
+    "redaction": redaction.main,
 }
 
 

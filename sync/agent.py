@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from threading import Event
 
 from edge_runtime.errors import EdgeRuntimeError, StorageError
 from edge_runtime.journal import Journal, Retention
 from sync.errors import CredentialError, SyncError
+from sync.persons import send_erasures
+from sync.protocol import ProtocolError
 from sync.uplink import PushReport, Uplink, backoff
 
 _CREDENTIAL_WAIT_S = 900.0
@@ -61,12 +63,13 @@ class Agent:
             self.stop.wait(cycle.wait_s)
 
     def cycle(self) -> Cycle:
-        """One round: bound the journal's size, then push."""
+        """One round: bound the journal's size, push, have erased persons erased centrally."""
         report = None
         try:
             self._journal.prune(self._retention)
             report = self._push()
-        except (SyncError, StorageError) as error:
+            send_erasures(self._journal, self._uplink.exchange)
+        except (SyncError, ProtocolError, StorageError) as error:
             self._failures += 1
             return Cycle(None, error, self._wait_after(error))
         self._failures = 0
@@ -81,7 +84,7 @@ class Agent:
             sent += report.sent
             aside += report.quarantined
             batches += report.batches
-        return PushReport(sent, aside, batches, report.contiguous, report.remaining)
+        return replace(report, sent=sent, quarantined=aside, batches=batches)
 
     def _wait_after(self, error: EdgeRuntimeError) -> float:
         if isinstance(error, CredentialError):

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import signal
-from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from edge_runtime.commands.console import error_object, out, print_json, reported
-from edge_runtime.config import load_settings
-from edge_runtime.errors import ConfigError
-from edge_runtime.journal import Journal
 from sync.agent import Agent, Cycle
-from sync.link import Link, enroll, load_link, open_client
-from sync.uplink import PushReport, Uplink
+from sync.commands import persons, repair
+from sync.commands.opening import AsJson, DataDir, opened, uplink
+from sync.link import enroll, load_link
+from sync.pacing import Pace, load_sync_settings
+from sync.persons import send_erasures
+from sync.uplink import PushReport
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -24,27 +25,12 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Carry this device's records to the central server. Settings come from edge.toml, EDGE_*.",
 )
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON objects, one a line.")]
-DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of the journal.")]
+repair.add_to(app)
+persons.add_to(app)
 
 
 def main() -> None:
     app()
-
-
-def _open(data_dir: Path | None) -> tuple[Journal, Path]:
-    folder = load_settings(data_dir=data_dir).data_dir
-    return Journal.open(folder / "journal.db"), folder
-
-
-def _linked(folder: Path) -> Link:
-    link = load_link(folder)
-    if link is None:
-        raise ConfigError(
-            "This device belongs to no central server.",
-            hint="Enrol it: edge-sync enroll URL --code CODE",
-        )
-    return link
 
 
 @app.command(
@@ -58,11 +44,9 @@ def enroll_command(
     as_json: AsJson = False,
 ) -> None:
     """Trade a one-time code for this device's credential."""
-    with reported(as_json=as_json):
-        journal, folder = _open(data_dir)
-        with closing(journal):
-            ca_path = str(ca.resolve()) if ca else ""
-            link = enroll(url, code, journal.device_id, folder, ca=ca_path)
+    with reported(as_json=as_json), opened(data_dir) as (journal, folder):
+        ca_path = str(ca.resolve()) if ca else ""
+        link = enroll(url, code, journal.device_id, folder, ca=ca_path)
         if as_json:
             print_json({"device_id": journal.device_id, "url": link.url})
         else:
@@ -70,12 +54,21 @@ def enroll_command(
 
 
 @app.command(epilog="Example: edge-sync push --json")
-def push(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Send everything that waits, once, and exit."""
-    with reported(as_json=as_json):
-        journal, folder = _open(data_dir)
-        with closing(journal), open_client(_linked(folder)) as client:
-            report = Uplink(journal, client).push()
+def push(
+    everything: Annotated[
+        bool, typer.Option("--all", help="Whatever hours and metered link say.")
+    ] = False,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send what may go now, once, and exit."""
+    with reported(as_json=as_json), opened(data_dir) as (journal, folder):
+        pace = Pace.of(load_sync_settings())
+        if everything:
+            pace = replace(pace, windows=(), metered=False)
+        with uplink(journal, folder, pace) as up:
+            report = up.push()
+            send_erasures(journal, up.exchange)
         if as_json:
             print_json(asdict(report))
         else:
@@ -84,18 +77,20 @@ def push(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 
 @app.command(epilog="Example: edge-sync run --every 30")
 def run(
-    every: Annotated[float, typer.Option(min=1, max=86_400, help="Seconds between pushes.")] = 60.0,
+    every: Annotated[
+        float | None, typer.Option(min=1, max=86_400, help="Seconds between pushes (60).")
+    ] = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Keep sending until stopped (Ctrl-C or SIGTERM)."""
-    with reported(as_json=as_json):
-        journal, folder = _open(data_dir)
-        with closing(journal), open_client(_linked(folder)) as client:
+    with reported(as_json=as_json), opened(data_dir) as (journal, folder):
+        settings = load_sync_settings(every_s=every)
+        with uplink(journal, folder, Pace.of(settings)) as up:
             agent = Agent(
                 journal,
-                Uplink(journal, client),
-                every_s=every,
+                up,
+                every_s=settings.every_s,
                 on_cycle=lambda cycle: _print_cycle(cycle, as_json=as_json),
             )
             for number in (signal.SIGINT, signal.SIGTERM):
@@ -106,16 +101,17 @@ def run(
 @app.command(epilog="Example: edge-sync status --json")
 def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Show what waits, what was given up, and which server this device reports to."""
-    with reported(as_json=as_json):
-        journal, folder = _open(data_dir)
-        with closing(journal):
-            counts = journal.outbox.counts()
-            link = load_link(folder)
-            found: dict[str, Any] = {
-                "device_id": journal.device_id,
-                "server": link.url if link else None,
-                **asdict(counts),
-            }
+    with reported(as_json=as_json), opened(data_dir) as (journal, folder):
+        counts = journal.outbox.counts()
+        link = load_link(folder)
+        kinds = Pace.of(load_sync_settings()).kinds(datetime.now().astimezone())
+        found: dict[str, Any] = {
+            "device_id": journal.device_id,
+            "server": link.url if link else None,
+            "may_send": "everything" if kinds is None else sorted(kinds),
+            "unconfirmed_erasures": len(journal.persons.erasures(unconfirmed=True)),
+            **asdict(counts),
+        }
         if as_json:
             print_json(found)
             return
@@ -126,11 +122,16 @@ def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
         for kind, count in sorted(counts.dropped.items()):
             out.print(f"given up  {kind}: {count}")
         out.print(f"set aside {counts.quarantined}")
+        if kinds is not None:
+            out.print(f"may go    {', '.join(sorted(kinds))} (hours or metered link)")
+        if found["unconfirmed_erasures"]:
+            out.print(f"erasures  {found['unconfirmed_erasures']} await the server")
 
 
 def _sentence(report: PushReport) -> str:
     aside = f", {report.quarantined} set aside" if report.quarantined else ""
-    return f"{report.sent} records delivered{aside}, {report.remaining} waiting."
+    held = f", {report.held_back} held back" if report.held_back else ""
+    return f"{report.sent} records delivered{aside}, {report.remaining} waiting{held}."
 
 
 def _print_cycle(cycle: Cycle, *, as_json: bool) -> None:

@@ -182,6 +182,41 @@ class Refusal(Model):
     error: Short
 
 
+Pseudonym = Annotated[str, Field(pattern=r"^\[USER:[0-9a-f]{16}\]$")]
+Pseudonyms = Annotated[list[Pseudonym], Field(min_length=1, max_length=32)]
+
+
+class EraseRequest(Model):
+    """Persons whose records are to go. ``receipt`` is the sender's own, kept by its sha256; the
+    same one asks for the same erasure."""
+
+    protocol: Literal[1]
+    pseudonyms: Pseudonyms
+    receipt: Annotated[str, Field(min_length=1, max_length=8_000)]
+
+
+class EraseAnswer(Model):
+    """The server's receipt and its sha256; the receipt names the sha256 of the one before."""
+
+    receipt: Annotated[str, Field(min_length=1, max_length=8_000)]
+    digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class PersonRequest(Model):
+    """Asks for what is kept of a person, a page at a time: ``after`` comes from the last page."""
+
+    protocol: Literal[1]
+    pseudonyms: Pseudonyms
+    after: Annotated[str, Field(max_length=400)] = ""
+
+
+class PersonAnswer(Model):
+    """Records as they are kept; ``after`` is empty on the last page."""
+
+    records: Annotated[list[dict[str, Any]], Field(max_length=MAX_RECORDS)]
+    after: Annotated[str, Field(max_length=400)] = ""
+
+
 class EnrollRequest(Model):
     """A device's one-time code and the id it goes by."""
 
@@ -202,7 +237,9 @@ def encode_batch(batch: Batch) -> bytes:
 
 
 def compress(raw: bytes) -> bytes:
-    return zstandard.ZstdCompressor(level=6, write_content_size=True).compress(raw)
+    # The checksum finds bits that flipped on a link without TLS.
+    packer = zstandard.ZstdCompressor(level=6, write_content_size=True, write_checksum=True)
+    return packer.compress(raw)
 
 
 def decode_batch(body: bytes) -> Batch:

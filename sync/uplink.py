@@ -7,17 +7,18 @@ very record. Whatever goes wrong before that, the record is simply sent again.
 from __future__ import annotations
 
 import json
-import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from random import Random
 from typing import Any
 
 import httpx
-from pydantic import ValidationError
 
 from edge_runtime.journal import Journal, OutboxRecord
-from sync.errors import CredentialError, SyncError
+from sync.errors import SyncError
+from sync.exchange import Exchange, understood
+from sync.pacing import Pace
 from sync.protocol import (
     CONTENT_TYPE,
     MAX_BATCH_BYTES,
@@ -29,22 +30,22 @@ from sync.protocol import (
     ProtocolError,
     Record,
     encode_batch,
-    is_own_refusal,
 )
-
-_MAX_ANSWER_BYTES = 1_000_000
-_REFUSED = frozenset({400, 413, 422})
 
 
 @dataclass(frozen=True, slots=True)
 class PushReport:
-    """What one push did. ``contiguous`` is what the server last said it has without a gap."""
+    """What one push did. ``contiguous`` is what the server last said it has without a gap.
+
+    ``remaining`` could go now; ``held_back`` waits for its hours or for an unmetered link.
+    """
 
     sent: int
     quarantined: int
     batches: int
     contiguous: int
     remaining: int
+    held_back: int = 0
 
 
 def backoff(attempt: int, random: Random, *, base_s: float = 2.0, cap_s: float = 300.0) -> float:
@@ -63,6 +64,8 @@ class Uplink:
     Args:
         batch_bytes: payload bytes a batch may hold before compression.
         answer_s: seconds within which the server must have answered completely.
+        pace: what may be sent when, and how fast.
+        now: the current time with the device's own zone.
     """
 
     def __init__(
@@ -73,26 +76,39 @@ class Uplink:
         batch_records: int = 200,
         batch_bytes: int = 1_000_000,
         answer_s: float = 60.0,
+        pace: Pace | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now().astimezone(),
     ) -> None:
         self._journal = journal
-        self._client = client
+        self._pace = pace or Pace()
+        self._now = now
         self._batch_records = min(batch_records, MAX_RECORDS)
-        self._batch_bytes = min(batch_bytes, MAX_BATCH_BYTES // 2)
-        self._answer_s = answer_s
+        self._batch_bytes = self._pace.batch_bytes(min(batch_bytes, MAX_BATCH_BYTES // 2))
+        self._limit = self._batch_records
+        self.exchange = Exchange(client, answer_s=answer_s, bytes_per_s=self._pace.bytes_per_s)
 
     def push(self, *, max_batches: int = 1_000) -> PushReport:
-        """Send until the outbox is empty or ``max_batches`` have gone.
+        """Send what may go now, until none of it is left or ``max_batches`` have gone.
+
+        On a link that fails, batches are halved until they get through and then grow again.
 
         Raises:
             CredentialError: the server does not know this device.
             SyncError: the server cannot be reached or failed; what it has not acknowledged stays.
-            StorageError: the journal cannot be written.
+            StorageError: the journal cannot be written, or another process is sending.
         """
+        with self._journal.sending():
+            return self._push(max_batches)
+
+    def _push(self, max_batches: int) -> PushReport:
         outbox = self._journal.outbox
+        kinds = self._pace.kinds(self._now())
         sent = quarantined = batches = contiguous = 0
         while batches < max_batches:
             records, broken = self._readable(
-                outbox.pending(limit_bytes=self._batch_bytes, limit_records=self._batch_records)
+                outbox.pending(
+                    limit_bytes=self._batch_bytes, limit_records=self._limit, kinds=kinds
+                )
             )
             for seq, reason in broken:
                 outbox.quarantine(seq, reason)
@@ -101,14 +117,21 @@ class Uplink:
                 if broken:
                     continue
                 break
-            delivered, aside, contiguous, culprits = self._deliver(records)
+            try:
+                delivered, aside, contiguous, culprits = self._deliver(records)
+            except SyncError:
+                self._limit = max(len(records) // 2, 1)
+                raise
+            self._limit = min(self._limit * 2, self._batch_records)
             self._set_aside(culprits, nothing_else_went=delivered + aside == 0)
             aside += len(culprits)
             sent += delivered
             quarantined += aside
             batches += 1
-        waiting = sum(outbox.counts().pending.values())
-        return PushReport(sent, quarantined, batches, contiguous, waiting)
+        pending = outbox.counts().pending
+        waiting = sum(n for kind, n in pending.items() if kinds is None or kind in kinds)
+        held_back = sum(pending.values()) - waiting
+        return PushReport(sent, quarantined, batches, contiguous, waiting, held_back)
 
     @staticmethod
     def _readable(rows: list[OutboxRecord]) -> tuple[list[Record], list[tuple[int, str]]]:
@@ -134,7 +157,7 @@ class Uplink:
         gap, and the culprits with the reason.
         """
         try:
-            ack = self._send(records)
+            ack = self._sent_twice(records[0]) if len(records) == 1 else self.send(records)
         except ProtocolError as error:
             if len(records) == 1:
                 return 0, 0, 0, [(records[0], error.message)]
@@ -150,6 +173,13 @@ class Uplink:
         if delivered + len(refused) == 0:
             raise SyncError("The central server acknowledged nothing of what it was sent.")
         return delivered, len(refused), ack.contiguous, []
+
+    def _sent_twice(self, record: Record) -> Ack:
+        """A lone record is only found malformed if it is so twice: the link may have spoilt it."""
+        try:
+            return self.send([record])
+        except ProtocolError:
+            return self.send([record])
 
     def _set_aside(self, culprits: list[tuple[Record, str]], *, nothing_else_went: bool) -> None:
         """Quarantine what the server finds malformed, unless it finds everything so.
@@ -167,66 +197,31 @@ class Uplink:
             raise fault
         if nothing_else_went:
             try:
-                self._send([])
+                self.send([])
             except ProtocolError:
                 raise fault from None
         for record, reason in culprits:
             self._journal.outbox.quarantine(record.seq, reason)
 
-    def _send(self, records: list[Record]) -> Ack:
+    def send(self, records: list[Record]) -> Ack:
+        """Offer records to the server; what it says of them. Nothing here is changed by it.
+
+        Raises:
+            ProtocolError: the server refuses the batch as a whole.
+            CredentialError: the server does not know this device.
+            SyncError: the server cannot be reached or failed.
+        """
         batch = Batch(
             protocol=1,
             device_id=self._journal.device_id,
             stream=self._journal.stream,
-            sent_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            sent_at=self._now().isoformat(timespec="milliseconds"),
             records=records,
         )
         body = encode_batch(batch)
         if len(body) > MAX_BODY_BYTES:
             raise ProtocolError("The batch is too large.")
-        status, headers, answer = self._post(body)
-        if status == 200:
-            try:
-                ack = Ack.model_validate_json(answer)
-            except ValidationError as error:
-                raise SyncError("The central server's answer makes no sense.") from error
-            if ack.stream != self._journal.stream:
-                raise SyncError("The central server answered for another device's records.")
-            return ack
-        if status in {401, 403}:
-            raise CredentialError(
-                "The central server does not accept this device's credential.",
-                hint="Enrol it again: edge-sync enroll URL --code CODE",
-            )
-        if status in _REFUSED and is_own_refusal(answer):
-            raise ProtocolError(f"refused by the server: HTTP {status}")
-        raise SyncError(
-            f"The central server failed: HTTP {status}.",
-            retry_after_s=_retry_after(headers.get("retry-after", "")),
-        )
-
-    def _post(self, body: bytes) -> tuple[int, httpx.Headers, bytes]:
-        """One request within its size and time; a server that trickles is cut off."""
-        deadline = time.monotonic() + self._answer_s
-        try:
-            with self._client.stream(
-                "POST", "/v1/ingest", content=body, headers={"Content-Type": CONTENT_TYPE}
-            ) as response:
-                answer = bytearray()
-                for piece in response.iter_bytes():
-                    answer += piece
-                    if len(answer) > _MAX_ANSWER_BYTES:
-                        raise SyncError("The central server's answer is too large.")
-                    if time.monotonic() > deadline:
-                        raise SyncError("The central server answers too slowly.")
-                return response.status_code, response.headers, bytes(answer)
-        except httpx.HTTPError as error:
-            detail = str(error) or type(error).__name__
-            raise SyncError(
-                f"The central server cannot be reached: {detail}.",
-                hint="Nothing is lost: it will be tried again.",
-            ) from error
-
-
-def _retry_after(value: str) -> float | None:
-    return min(float(value), 3600.0) if value.isdigit() and len(value) < 7 else None
+        ack = understood(Ack, self.exchange.post("/v1/ingest", body, CONTENT_TYPE))
+        if ack.stream != self._journal.stream:
+            raise SyncError("The central server answered for another device's records.")
+        return ack

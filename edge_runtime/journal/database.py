@@ -171,6 +171,29 @@ def transaction(db: Database, path: Path) -> Iterator[Database]:
 
 
 @contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold the file ``path`` against other processes; the system lets it go if this one dies.
+
+    Raises:
+        StorageError: another process holds it, or it cannot be made.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise storage_error(path, error) from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StorageError(
+                "Another process is sending this device's records.", hint="Try again shortly."
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
 def reading(path: Path) -> Iterator[None]:
     """Reads whose database errors come out as StorageError."""
     try:

@@ -13,15 +13,19 @@ from pathlib import Path
 
 from edge_runtime.errors import ConfigError, StorageError
 
+KEY_BYTES = 32
 _MAX_BYTES = 4096
+_MAX_FORMER = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """``key`` (32 bytes) makes the pseudonyms; it never leaves the device."""
+    """``key`` (32 bytes) makes the pseudonyms; only a person carries it to the shop's other
+    devices, and the server never has it. ``former_keys`` made earlier ones."""
 
     device_id: str
     key: bytes
+    former_keys: tuple[bytes, ...] = ()
 
 
 def load_identity(path: Path, device_id: str | None = None) -> tuple[Identity, Path | None]:
@@ -48,9 +52,8 @@ def load_identity(path: Path, device_id: str | None = None) -> tuple[Identity, P
                 return identity, None
             aside = path.with_name(f"{path.name}.damaged-{secrets.token_hex(4)}")
             path.replace(aside)
-        identity = Identity(device_id or str(uuid.uuid4()), secrets.token_bytes(32))
-        body = {"device_id": identity.device_id, "key": identity.key.hex()}
-        write_private(path, json.dumps(body).encode())
+        identity = Identity(device_id or str(uuid.uuid4()), secrets.token_bytes(KEY_BYTES))
+        _keep(path, identity)
     except ConfigError:
         raise
     except OSError as error:
@@ -61,16 +64,55 @@ def load_identity(path: Path, device_id: str | None = None) -> tuple[Identity, P
     return identity, aside
 
 
+def adopt_key(path: Path, key: bytes) -> Identity:
+    """Use a shop's key from now on, so that its devices give one customer one pseudonym.
+
+    The key used so far is kept: a person can still be found under the pseudonyms it made. A
+    program that has the journal open goes on with its key until it is started again.
+
+    Raises:
+        ConfigError: the key is not 32 bytes, or there is no identity yet.
+        StorageError: the file cannot be read or written.
+    """
+    if len(key) != KEY_BYTES:
+        raise ConfigError(
+            f"A shop key is {2 * KEY_BYTES} hexadecimal digits.",
+            hint="Print it on the shop's first device: edge-sync shop-key",
+        )
+    try:
+        known = _parse(path.read_bytes()[:_MAX_BYTES]) if path.exists() else None
+        if known is None:
+            raise ConfigError(f"{path} holds no identity.", hint="Start edge-runtime once.")
+        if key == known.key:
+            return known
+        former = tuple(k for k in (known.key, *known.former_keys) if k != key)[:_MAX_FORMER]
+        adopted = Identity(known.device_id, key, former)
+        _keep(path, adopted)
+    except ConfigError:
+        raise
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read or written: {error.strerror}.") from error
+    return adopted
+
+
+def _keep(path: Path, identity: Identity) -> None:
+    body: dict[str, object] = {"device_id": identity.device_id, "key": identity.key.hex()}
+    if identity.former_keys:
+        body["former_keys"] = [key.hex() for key in identity.former_keys]
+    write_private(path, json.dumps(body).encode())
+
+
 def _parse(raw: bytes) -> Identity | None:
     try:
         body = json.loads(raw)
         key = bytes.fromhex(body["key"])
+        former = tuple(bytes.fromhex(text) for text in body.get("former_keys", []))
         device_id = body["device_id"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
-    if not isinstance(device_id, str) or not device_id or len(key) < 16:
+    if not isinstance(device_id, str) or not device_id or min(map(len, (key, *former))) < 16:
         return None
-    return Identity(device_id, key)
+    return Identity(device_id, key, former)
 
 
 def write_private(path: Path, content: bytes) -> None:

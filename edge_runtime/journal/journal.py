@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
-import statistics
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, fields
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import RLock
@@ -18,18 +16,17 @@ from sqlite_utils import Database
 
 from edge_runtime.errors import StorageError
 from edge_runtime.journal import payloads
-from edge_runtime.journal.completion import Step, dialogues, parse_time
-from edge_runtime.journal.database import open_database, reading, transaction
-from edge_runtime.journal.identity import load_identity
+from edge_runtime.journal.database import held, open_database, reading, transaction
+from edge_runtime.journal.figures import figures
+from edge_runtime.journal.identity import Identity, load_identity
 from edge_runtime.journal.outbox import Outbox
+from edge_runtime.journal.persons import Persons
 from edge_runtime.journal.records import JournalStats, Pruned, Retention, TurnRecord
 from edge_runtime.journal.redact import RedactionPolicy, Redactor
 
 MAX_STATE_CHARS = 1_000_000
 MAX_BODY_CHARS = 1_000_000
 _HISTORY = 6
-_FIELDS = frozenset(field.name for field in fields(TurnRecord))
-_TUPLES = frozenset({"entities", "sources", "blocked"})
 
 
 class Journal:
@@ -42,6 +39,7 @@ class Journal:
         stream: names this database; sequence numbers count within it.
         recovered: where a damaged database was moved to when opening, else ``None``.
         outbox: the records waiting for the server.
+        persons: erases a customer, and hands out what is kept of one.
     """
 
     def __init__(
@@ -49,23 +47,38 @@ class Journal:
         path: Path,
         db: Database,
         lock_file: int,
-        device_id: str,
-        redactor: Redactor,
+        identity: Identity,
         recovered: Path | None,
+        *,
+        policy: RedactionPolicy | None = None,
+        retention: Retention | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._path = path
         self._db = db
         self._lock = RLock()
         self._lock_file = lock_file
-        self._redactor = redactor
+        self._redactor = Redactor(identity.key, policy)
+        self._retention = retention or Retention()
+        self._clock = clock
         self._closed = False
-        self.device_id = device_id
+        self.device_id = identity.device_id
         self.recovered = recovered
         self.outbox = Outbox(db, self._lock, path)
         with reading(path):
             (self.stream,) = db.conn.execute(
                 "SELECT value FROM meta WHERE name = 'stream'"
             ).fetchone()
+        self.persons = Persons(
+            db,
+            self._lock,
+            path,
+            self.outbox,
+            [self._redactor, *(Redactor(key) for key in identity.former_keys)],
+            identity=identity,
+            stream=self.stream,
+            shrink=self._shrink,
+        )
 
     @classmethod
     def open(
@@ -74,6 +87,8 @@ class Journal:
         *,
         device_id: str | None = None,
         policy: RedactionPolicy | None = None,
+        retention: Retention | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> Journal:
         """Open or create the journal at ``path``; ``device.json`` beside it is the identity.
 
@@ -84,7 +99,14 @@ class Journal:
         identity, lost_identity = load_identity(path.parent / "device.json", device_id)
         db, aside, lock_file = open_database(path)
         journal = cls(
-            path, db, lock_file, identity.device_id, Redactor(identity.key, policy), aside
+            path,
+            db,
+            lock_file,
+            identity,
+            aside,
+            policy=policy,
+            retention=retention,
+            clock=clock,
         )
         if aside is not None:
             journal.audit("journal_recovered", {"moved_to": aside.name})
@@ -112,16 +134,9 @@ class Journal:
                 f"Turn {turn.turn_id} is too large to keep: {len(body)} characters of turn and "
                 f"{len(state_json or '')} of session state."
             )
-        outgoing = [
-            ("turn", payloads.turn_payload(turn, self._redactor)),
-            ("metric", payloads.metric_payload(turn, self._redactor)),
-        ]
-        if turn.decision == "handover":
-            past = self.last_turns(turn.session, _HISTORY)
-            outgoing.insert(
-                0, ("escalation", payloads.escalation_payload(turn, past, self._redactor))
-            )
-        now = _now()
+        earlier = self.last_turns(turn.session, _HISTORY) if turn.decision == "handover" else []
+        outgoing = payloads.outgoing(turn, earlier, self._redactor)
+        now = self._now()
         with self._lock, transaction(self._db, self._path) as db:
             cursor = db.conn.execute(
                 "INSERT INTO turns (turn_id, session, started_at, decision, intent, outcome, body)"
@@ -142,9 +157,11 @@ class Journal:
                     " SET state = excluded.state, updated_at = excluded.updated_at",
                     (_clean(turn.session), _clean(state_json), now),
                 )
-            for kind, payload in outgoing:
-                self.outbox.append(kind, now, payload)
-            return int(cursor.lastrowid or 0)
+            number = int(cursor.lastrowid or 0)
+            seqs = [self.outbox.append(kind, now, payload) for kind, payload in outgoing]
+            db.conn.execute("UPDATE turns SET first_seq = ? WHERE number = ?", (seqs[0], number))
+            self.outbox.enforce(self._retention)
+            return number
 
     def audit(self, event: str, detail: Mapping[str, Any]) -> int:
         """Report something that happened to the device itself; the outgoing record's number.
@@ -153,7 +170,7 @@ class Journal:
             StorageError: it could not be written.
         """
         masked = {str(name): self._redactor.text(str(value)) for name, value in detail.items()}
-        now = _now()
+        now = self._now()
         with self._lock, transaction(self._db, self._path):
             return self.outbox.append("audit", now, {"event": event, "at": now, "detail": masked})
 
@@ -172,7 +189,7 @@ class Journal:
                 "SELECT body FROM turns WHERE session = ? ORDER BY number DESC LIMIT ?",
                 (_clean(session), max(n, 0)),
             ).fetchall()
-        return [_decode(body) for (body,) in reversed(rows)]
+        return [payloads.decode(body) for (body,) in reversed(rows)]
 
     def turns_since(self, number: int = 0, *, limit: int = 1000) -> list[tuple[int, TurnRecord]]:
         """Up to ``limit`` turns numbered above ``number``, in order."""
@@ -181,7 +198,7 @@ class Journal:
                 "SELECT number, body FROM turns WHERE number > ? ORDER BY number LIMIT ?",
                 (number, max(limit, 0)),
             ).fetchall()
-        return [(found, _decode(body)) for found, body in rows]
+        return [(found, payloads.decode(body)) for found, body in rows]
 
     def stats(self, *, since: str = "", now: datetime | None = None) -> JournalStats:
         """Counts, completion and escalation rates, median milliseconds per stage.
@@ -190,35 +207,34 @@ class Journal:
             since: only turns started at or after this UTC time (ISO 8601).
             now: decides which dialogues are closed; the current time by default.
         """
-        steps: list[Step] = []
-        timings: dict[str, list[float]] = {}
-        decisions: Counter[str] = Counter()
-        outcomes: Counter[str] = Counter()
-        sessions: set[str] = set()
-        for turn in self._turns_from(since):
-            decisions[turn.decision] += 1
-            outcomes[turn.outcome] += 1
-            sessions.add(turn.session)
-            for stage, ms in turn.timings_ms.items():
-                if ms is not None:  # a figure that was not finite is kept as null
-                    timings.setdefault(stage, []).append(ms)
-            try:
-                at = parse_time(turn.started_at)
-            except ValueError:
-                continue
-            steps.append(Step(turn.session, at, turn.decision, turn.intent, turn.outcome))
-        steps.sort(key=lambda step: (step.session, step.at))
-        closed = [d for d in dialogues(steps) if d.closed(now or datetime.now(UTC))]
-        return JournalStats(
-            turns=sum(outcomes.values()),
-            sessions=len(sessions),
-            dialogues=len(closed),
-            completion_rate=sum(d.completed for d in closed) / len(closed) if closed else None,
-            escalation_rate=sum(d.escalated for d in closed) / len(closed) if closed else None,
-            decisions=dict(decisions),
-            outcomes=dict(outcomes),
-            median_ms={stage: statistics.median(values) for stage, values in timings.items()},
-        )
+        return figures(self._turns_from(since), now or self._clock())
+
+    def remade(self, seq: int) -> tuple[str, str] | None:
+        """The record (kind, JSON payload) that had a number, made again from its turn.
+
+        ``None`` where the turn is gone (past its time, or erased) or the record was no turn's.
+        """
+        with self._lock, reading(self._path):
+            row = self._db.conn.execute(
+                "SELECT number, first_seq, body FROM turns WHERE first_seq <= ?"
+                " ORDER BY first_seq DESC LIMIT 1",
+                (seq,),
+            ).fetchone()
+            if row is None:
+                return None
+            number, first, body = row
+            turn = payloads.decode(body)
+            past = self._db.conn.execute(
+                "SELECT body FROM turns WHERE session = ? AND number < ?"
+                " ORDER BY number DESC LIMIT ?",
+                (_clean(turn.session), number, _HISTORY),
+            ).fetchall()
+        earlier = [payloads.decode(body) for (body,) in reversed(past)]
+        records = payloads.outgoing(turn, earlier, self._redactor)
+        if seq - first >= len(records):
+            return None
+        kind, payload = records[seq - first]
+        return kind, payloads.encode(payload)
 
     def _turns_from(self, since: str) -> Iterator[TurnRecord]:
         number = 0
@@ -231,8 +247,9 @@ class Journal:
 
         What is given up is counted, and a notice of each goes to the server: never silent.
         """
-        rules = retention or Retention()
-        horizon = ((now or datetime.now(UTC)) - timedelta(days=rules.days)).isoformat()
+        rules = retention or self._retention
+        today = now or self._clock()
+        horizon = (today - timedelta(days=rules.days)).isoformat()
         with self._lock, transaction(self._db, self._path) as db:
             (newest,) = db.conn.execute("SELECT COALESCE(MAX(number), 0) FROM turns").fetchone()
             turns = db.conn.execute(
@@ -244,11 +261,38 @@ class Journal:
                 " (SELECT session FROM turns)",
                 (horizon,),
             ).rowcount
-            dropped = self.outbox.enforce(rules.caps)
+            db.conn.execute(
+                "DELETE FROM quarantine WHERE created_at < ?",
+                ((today - timedelta(days=rules.quarantine_days)).isoformat(),),
+            )
+            dropped = self.outbox.enforce(rules)
+        self._shrink()
+        return Pruned(turns, sessions, dropped)
+
+    def _now(self) -> str:
+        return self._clock().astimezone(UTC).isoformat(timespec="milliseconds")
+
+    def _shrink(self) -> None:
         with self._lock, reading(self._path):
             self._db.conn.execute("PRAGMA incremental_vacuum").fetchall()
             self._db.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        return Pruned(turns, sessions, dropped)
+
+    def problems(self) -> Iterator[str]:
+        """What SQLite's full check and the outbox's own find, in sentences; may take seconds."""
+        with self._lock, reading(self._path):
+            found = self._db.conn.execute("PRAGMA integrity_check(100)").fetchall()
+        yield from (f"The journal is damaged: {line}." for (line,) in found if line != "ok")
+        yield from self.outbox.problems()
+
+    @contextmanager
+    def sending(self) -> Iterator[None]:
+        """While this process alone sends this journal's records.
+
+        Raises:
+            StorageError: another process is sending them.
+        """
+        with held(self._path.with_name(f"{self._path.name}.sending")):
+            yield
 
     def close(self) -> None:
         """Close the file. Closing twice is harmless; any other call afterwards is StorageError."""
@@ -264,23 +308,5 @@ class Journal:
                 os.close(self._lock_file)
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
 def _clean(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
-
-
-def _decode(body: str) -> TurnRecord:
-    """A kept turn; fields a newer version added are ignored, ones it lacks take their default."""
-    try:
-        loaded = json.loads(body)
-        values: dict[str, Any] = {
-            name: tuple(value) if name in _TUPLES else value
-            for name, value in loaded.items()
-            if name in _FIELDS and value is not None
-        }
-        return TurnRecord(**values)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise StorageError(f"The journal holds a turn that cannot be read: {error}.") from error

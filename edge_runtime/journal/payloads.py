@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from typing import Any
 
+from edge_runtime.errors import StorageError
 from edge_runtime.journal.records import TurnRecord
 from edge_runtime.journal.redact import Redactor
 
 MAX_FIELD_CHARS = 8_000
 """No single text of a payload is longer; keeps every record far below a batch's limit."""
 _MAX_ITEMS = 64
+_FIELDS = frozenset(field.name for field in fields(TurnRecord))
+_TUPLES = frozenset({"entities", "sources", "blocked"})
 _PERSONAL_ENTITIES: Mapping[str, str] = {
     "phone": "PHONE",
     "email": "EMAIL",
@@ -25,12 +29,29 @@ _PERSONAL_ENTITIES: Mapping[str, str] = {
 }
 
 
+def outgoing(
+    turn: TurnRecord, earlier: Iterable[TurnRecord], redactor: Redactor
+) -> list[tuple[str, dict[str, Any]]]:
+    """The records (kind, payload) a turn sends, in the order they are numbered.
+
+    Args:
+        earlier: the session's turns before this one, oldest first. Only those of the same person,
+            or of nobody in particular, go with a request for a person: a till's session may have
+            seen other customers.
+    """
+    records = [("turn", turn_payload(turn, redactor)), ("metric", metric_payload(turn, redactor))]
+    if turn.decision == "handover":
+        own = [past for past in earlier if past.user in {"", turn.user}]
+        records.insert(0, ("escalation", escalation_payload(turn, own, redactor)))
+    return records
+
+
 def turn_payload(turn: TurnRecord, redactor: Redactor) -> dict[str, Any]:
     """The whole turn, redacted. Entities lose their offsets: masking moves the text."""
     text = redactor.text
     return {
         **_about(turn, redactor),
-        "user": _who("USER", turn.user, redactor),
+        "user": user_pseudonym(turn.user, redactor),
         "text": _bounded(text(turn.text)),
         "transcript": _bounded(text(turn.transcript)),
         "ocr_text": _bounded(text(turn.ocr_text)),
@@ -58,7 +79,7 @@ def escalation_payload(
     """What a person needs to take over: this turn and the ones before it, oldest first."""
     return {
         **_about(turn, redactor),
-        "user": _who("USER", turn.user, redactor),
+        "user": user_pseudonym(turn.user, redactor),
         "text": _bounded(redactor.text(turn.text or turn.transcript)),
         "reply": _bounded(redactor.text(turn.reply)),
         "reason": _bounded(redactor.text(turn.reason)),
@@ -77,6 +98,29 @@ def encode(payload: Mapping[str, Any]) -> str:
     """Compact JSON that SQLite and every JSON reader take: no NaN, no lone surrogates."""
     text = json.dumps(_finite(payload), ensure_ascii=False, separators=(",", ":"), default=str)
     return text.encode("utf-8", "replace").decode()
+
+
+def decode(body: str) -> TurnRecord:
+    """A kept turn; fields a newer version added are ignored, ones it lacks take their default.
+
+    Raises:
+        StorageError: it cannot be read.
+    """
+    try:
+        loaded = json.loads(body)
+        values: dict[str, Any] = {
+            name: tuple(value) if name in _TUPLES else value
+            for name, value in loaded.items()
+            if name in _FIELDS and value is not None
+        }
+        return TurnRecord(**values)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise StorageError(f"The journal holds a turn that cannot be read: {error}.") from error
+
+
+def user_pseudonym(user: str, redactor: Redactor) -> str:
+    """What a person is called outside this device; "" for nobody in particular."""
+    return _who("USER", user, redactor)
 
 
 def _about(turn: TurnRecord, redactor: Redactor) -> dict[str, Any]:

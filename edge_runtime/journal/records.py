@@ -11,6 +11,9 @@ RecordKind = Literal["escalation", "audit", "turn", "metric", "dropped"]
 PRIORITY: Mapping[str, int] = {"dropped": 0, "escalation": 1, "audit": 2, "turn": 3, "metric": 4}
 """Upload order. Notices of dropped records come first: they are tiny and close gaps."""
 
+DROP_ORDER: tuple[str, ...] = ("metric", "turn", "audit", "escalation")
+"""What a device that runs out of room gives up first. Notices are never given up."""
+
 
 @dataclass(frozen=True, slots=True)
 class TurnRecord:
@@ -93,13 +96,18 @@ class JournalStats:
 class Retention:
     """How long and how much the device keeps.
 
-    ``keep_turns`` newest turns survive any age limit, so that a clock that jumped forward cannot
-    empty the journal. ``caps`` bound the waiting records of each kind in bytes.
+    ``days`` bound turns and session states, ``quarantine_days`` what was set aside. ``keep_turns``
+    newest turns survive any age limit, so that a clock that jumped forward cannot empty the
+    journal; waiting records have no age limit for the same reason. ``caps`` bound the waiting
+    records of each kind and ``total`` all of them together, in bytes of payload; what is over is
+    given up in the order of :data:`DROP_ORDER`, oldest first.
     """
 
     days: int = 30
+    quarantine_days: int = 90
     keep_turns: int = 200
     max_turns: int = 200_000
+    total: int = 320 * 2**20
     caps: Mapping[str, int] = field(
         default_factory=lambda: {
             "metric": 32 * 2**20,

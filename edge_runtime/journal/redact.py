@@ -1,8 +1,8 @@
 """Masks personal data in whatever is about to leave the device.
 
 Each find is replaced by ``[KIND:pseudonym]``; the pseudonym is the first 32 bits of an
-HMAC-SHA256 under the device's key, so the same value always gets the same mask on this device
-(a returning caller can be counted) and nobody without the key can look the value up.
+HMAC-SHA256 under the device's key (or its shop's), so the same value always gets the same mask
+there (a returning caller can be counted) and nobody without the key can look the value up.
 Chinese, English and Spanish; kinds: PHONE, ID, CARD, IBAN, EMAIL, ACCOUNT, PLATE, ADDRESS, NAME,
 IP, ORDER (only when the policy asks), USER.
 """
@@ -30,7 +30,7 @@ _EMAIL = re.compile(
     re.ASCII,
 )
 _ACCOUNT = re.compile(
-    r"(?:微信号?|wechat|weixin|QQ号?)(?:\s*(?:id|号码|号))?(?:是|为|\s+is)?\s*[:：]?\s*"
+    r"(?<![A-Za-z])(?:微信号?|wechat|weixin|QQ号?)(?:\s*(?:id|号码|号))?(?:是|为|\s+is)?\s*[:：]?\s*"
     r"([A-Za-z0-9][A-Za-z0-9_-]{4,19})(?![A-Za-z0-9_-])",
     re.IGNORECASE | re.ASCII,
 )

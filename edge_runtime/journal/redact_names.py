@@ -61,14 +61,67 @@ _WESTERN = (
     ),
     re.compile(rf"\b(?i:hello|hi|hey|dear)\s{{1,4}}({_CAPITAL})(?=\s{{0,4}},)"),
 )
+_NAMED = (
+    rf"\b(?i:maiden name is|change it to|(?:calls?|called) me|named (?:him|her|them)|under|"
+    rf"partner's name|wife's name|husband's name|your name\?|add|follow up with|speak (?:to|with))"
+    rf"\s{{1,4}}({_CAPITALS})"
+)
+_INITIAL = r"(?:[A-Z]\.?\s{1,4})?"
+_PAIR = re.compile(rf"(?<![\w.'’&-])({_CAPITAL}\s{{1,4}}{_INITIAL}{_PARTICLE}{_CAPITAL})(?![\w&])")
+# Two of these together, or one beside another word, are a shop's, a thing's or a sentence's words
+# far more often than a person's.
+_WORDS = """
+a an and any are at atm about account after all also am american amex app apple april august
+bank black blue buenas buenos but by call can card cash center chip christmas club code company
+could credit customer day dear december debit delivery did do does easter english europe
+european euro euros express february for friday from galaxy gift gold good google green had has
+have hello help her hey hi his hola how i i'd i'll i'm i've if in inc international iphone is it
+its january july june just let llc london ltd mac macbook mall march mastercard max may me mini
+monday mr mrs ms my new no not november october of off office ok on one online or order our park
+pay paypal pin please plus premium pro product red return road samsung saturday sale school
+señor september service she shop silver so sorry south store street sunday super support switch
+thank thanks that the their there they this thursday to transfer tuesday tv uk united states
+ultra up us usa visa watch we wednesday west what when where which white who why wi-fi wifi will
+with would xbox yes you your north east al como con cuando cuándo cuál dónde donde el ella en es
+esta este la las los me mi necesito para pero por puedo qué que quiero se si sí sin su tarjeta
+tengo tienda un una y yo
+"""
+_NO_NAME = frozenset(_WORDS.split())
+_MOST_PARTS = 32
 
 
 def find_names(text: str) -> Iterator[Span]:
-    """Names that follow an introduction or stand before or after a title."""
-    for pattern in (*_CHINESE, *_WESTERN):
+    """Names that follow an introduction, stand by a title, or look like first and last name.
+
+    A part of a name that was found is a name wherever else it stands in the text.
+    """
+    found = list(_introduced(text))
+    yield from found
+    parts = {
+        part for span in found for part in re.split(r"[\s.]+", text[span.start : span.end])
+        if len(part) > 2 and part[0].isupper() and part.lower() not in _NO_NAME
+    }  # fmt: skip
+    for part in sorted(parts)[:_MOST_PARTS]:
+        for match in re.finditer(rf"(?<!\w){re.escape(part)}(?!\w)", text):
+            yield Span(match.start(), match.end(), "NAME", part.lower())
+
+
+def _introduced(text: str) -> Iterator[Span]:
+    for pattern in (*_CHINESE, *_WESTERN, _NAMED_PATTERN):
         for match in pattern.finditer(text):
             if match[1].isupper() and " " in match[1] and text.isupper():
                 continue
             value = re.sub(r"\s+", " ", match[1]).strip(" .").lower()
-            if value:
+            if value and not (pattern is _NAMED_PATTERN and _is_ordinary(match[1])):
                 yield Span(match.start(1), match.end(1), "NAME", value)
+    for match in _PAIR.finditer(text):
+        if not _is_ordinary(match[1]):
+            yield Span(match.start(1), match.end(1), "NAME", re.sub(r"\s+", " ", match[1]).lower())
+
+
+def _is_ordinary(words: str) -> bool:
+    parts = re.split(r"[\s.]+", words.removesuffix("'s"))
+    return words.isupper() or any(part.lower() in _NO_NAME for part in parts if not part.islower())
+
+
+_NAMED_PATTERN = re.compile(_NAMED)

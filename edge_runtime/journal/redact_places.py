@@ -90,6 +90,68 @@ _WESTERN = (
     ),
 )
 
+_CAP = r"[A-ZÀ-ÖØ-ÞĀ-ŽΆ-ΩА-Я][\w'’.-]{0,30}"
+# Street suffixes of USPS Publication 28, appendix C1, as written out after a house number.
+_SUFFIX = (
+    "Alley|Annex|Arcade|Avenue|Bayou|Bend|Bluff|Boulevard|Branch|Bridge|Brook|Burg|Bypass|Camp|"
+    "Canyon|Cape|Causeway|Circle|Cliff|Common|Corner|Course|Court|Cove|Creek|Crescent|Crest|"
+    "Crossing|Crossroad|Curve|Dale|Dam|Divide|Drive|Estate|Expressway|Extension|Fall|Ferry|Field|"
+    "Flat|Ford|Forest|Forge|Fork|Fort|Freeway|Garden|Gateway|Glen|Green|Grove|Harbor|Haven|Heights|"
+    "Highway|Hill|Hollow|Inlet|Island|Isle|Junction|Key|Knoll|Lake|Landing|Lane|Lock|Lodge|Loop|"
+    "Mall|Manor|Meadow|Mews|Mill|Mission|Motorway|Mount|Mountain|Neck|Orchard|Oval|Overpass|Park|"
+    "Parkway|Pass|Passage|Path|Pike|Pine|Place|Plain|Plaza|Point|Port|Prairie|Ramp|Ranch|Rapid|"
+    "Ridge|River|Road|Route|Row|Rue|Run|Shoal|Shore|Skyway|Spring|Spur|Square|Station|Stream|Street|"
+    "Str|Summit|Terrace|Trace|Track|Trail|Tunnel|Turnpike|Underpass|Union|Valley|Viaduct|View|"
+    "Village|Ville|Vista|Walk|Wall|Way|Well"
+)
+_STREETS = (
+    r"(?:[Ss]tra(?:ss|ß)e|gasse|allee|platz|gata|gatan|gade|vej|vegen|veien|katu|tie|laan|straat|"
+    r"plein|utca|útja|ulice)"
+)
+_FOREIGN = (
+    re.compile(rf"\b\d{{1,6}}[A-Za-z]?\s{{1,3}}(?:{_CAP}\s{{1,3}}){{1,4}}(?:{_SUFFIX})s?\b\.?"),
+    re.compile(
+        r"\b\d{3,6}\s{1,3}(?:[^\W\d_][\w'’.-]{2,30}\s{1,3}){1,4}\d{1,4}\b(?=\s{0,3}(?:,|\n|(?i:apt|suite)\b))"
+    ),
+    re.compile(rf"\b\d{{3,6}}\s{{1,3}}(?:{_CAP}\s{{1,3}}){{1,4}}\d{{1,4}}\b"),
+    re.compile(
+        r"\b\d{1,6}\s{1,3}(?:[^\W\d_][\w'’.-]{0,30}\s{1,3}){1,6}(?=(?i:apt|suite)\b\.?\s{0,3}\d)"
+    ),
+    re.compile(rf"\b\d{{1,6}}\s{{1,3}}(?:{_CAP}\s{{1,3}}){{1,3}}u\.\s{{1,3}}\d{{1,4}}\.?"),
+    re.compile(rf"\b(?:{_CAP}\s{{1,3}}){{0,3}}\w{{2,30}}{_STREETS}\s{{1,3}}\d{{1,4}}\b"),
+    re.compile(r"\b(?i:unit|psc)\s\d{2,6},?\s{1,3}(?i:box)\s\d{2,6}"),
+    re.compile(rf"\bUS[NCS]{{2}}\s(?:{_CAP}\s?){{1,3}}(?=\n)"),
+    re.compile(
+        rf"\b(?i:the corner of)\s{{1,3}}(?:(?:\d{{1,6}}|{_CAP})\s{{1,3}}){{1,5}}(?i:and)"
+        rf"(?:\s{{1,3}}{_CAP}|\s\d{{1,5}}){{1,4}}"
+    ),
+    re.compile(rf"(?:Λεωφόρος|Οδός|ul\.|ulica)\s{{1,3}}(?:{_CAP}\s{{1,3}}){{1,3}}\d{{1,4}}"),
+)
+# What goes on after a house number and a street: flat, town, region, country, postal code.
+_GOES_ON = re.compile(
+    r"[\s,?]{1,6}(?:"
+    r"(?i:apt|apartment|suite|unit|flat|floor|box)\.?\s{0,3}#?\d{1,6}"
+    r"|\d{4,6}(?:-\d{4})?(?![\d.])"
+    rf"|(?:APO|DPO|FPO)\s(?:AA|AE|AP)\s\d{{5}}|nan\b"
+    rf"|\(?(?!(?i:please|because|for|and|before|after|my|i|the|thanks?|call|is|it)\b){_CAP}\)?(?![\w:@])"
+    r")"
+)
+_HOUSE_BEFORE = re.compile(r"(?:\b\d{1,6}\s{1,3}){1,2}$")
+_MOST_PIECES = 9
+
+
+def _whole_address(text: str, start: int, end: int) -> tuple[int, int]:
+    """The found core with the house number before it and the lines of the address after it."""
+    while end < len(text) and text[end].isdigit() and text[end - 1].isdigit():
+        end += 1
+    before = _HOUSE_BEFORE.search(text, max(0, start - 16), start)
+    for _ in range(_MOST_PIECES):
+        piece = _GOES_ON.match(text, end)
+        if piece is None:
+            break
+        end = piece.end()
+    return before.start() if before else start, end
+
 
 def find_plates(text: str) -> Iterator[Span]:
     """Chinese plates (seven characters, eight for new-energy cars); others after a word for one."""
@@ -101,8 +163,10 @@ def find_plates(text: str) -> Iterator[Span]:
 
 def find_addresses(text: str) -> Iterator[Span]:
     """Addresses down to a house number; a town or street alone is nobody's address."""
-    for pattern in (*_CHINESE, *_WESTERN):
+    for pattern in (*_FOREIGN, *_CHINESE, *_WESTERN):
         for match in pattern.finditer(text):
-            group = 1 if pattern.groups else 0
-            value = re.sub(r"[\s,，]+", "", match[group]).lower()
-            yield Span(match.start(group), match.end(group), "ADDRESS", value)
+            start, end = match.span(1 if pattern.groups else 0)
+            if pattern not in _CHINESE:
+                start, end = _whole_address(text, start, end)
+            value = re.sub(r"[\s,，]+", "", text[start:end]).lower()
+            yield Span(start, end, "ADDRESS", value)

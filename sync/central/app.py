@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edge_runtime import __version__
 from edge_runtime.errors import StorageError
-from sync.central import auth, inbox, reports
+from sync.central import auth, inbox, person_routes, reports
 from sync.central.database import Database
 from sync.central.ingest import ingest
 from sync.central.tables import Device
@@ -112,6 +112,7 @@ def create_app(
 
     _add_device_endpoints(app, database, clock, device, body_timeout_s)
     _add_operator_endpoints(app, database, clock, operator)
+    app.include_router(person_routes.router(database, device, operator, clock))
 
     @app.get("/health")
     def health() -> dict[str, Any]:

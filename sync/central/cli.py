@@ -14,6 +14,7 @@ import typer
 
 from edge_runtime.commands.console import err, out, print_json, reported
 from edge_runtime.errors import ConfigError, StorageError
+from sync.central import person_commands
 from sync.central.auth import new_code
 from sync.central.database import Database
 from sync.central.export import labelled
@@ -27,6 +28,8 @@ app = typer.Typer(
 )
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON objects, one a line.")]
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of database and token.")]
+
+person_commands.add_to(app)
 
 
 def main() -> None:

@@ -116,6 +116,30 @@ class Handoff(Base):
     )
 
 
+class Erasure(Base):
+    """A person erased, and the receipt for it. Receipts form a chain: ``previous`` is unique."""
+
+    __tablename__ = "erasures"
+
+    id: Mapped[int] = mapped_column(
+        BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True
+    )
+    at: Mapped[str] = mapped_column(String(32))
+    device_id: Mapped[str] = mapped_column(String(128))
+    """Whose records; empty for every device's."""
+    pseudonyms: Mapped[str] = mapped_column(Text)
+    request: Mapped[str] = mapped_column(String(64))
+    """sha256 of who asked and of their own receipt: asking twice erases once."""
+    previous: Mapped[str] = mapped_column(String(64))
+    receipt: Mapped[str] = mapped_column(Text)
+    digest: Mapped[str] = mapped_column(String(64))
+
+    __table_args__ = (
+        Index("erasures_by_request", "request", unique=True),
+        Index("erasures_in_a_chain", "previous", unique=True),
+    )
+
+
 def utc(moment: datetime) -> str:
     """The one form in which times are kept."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds")

@@ -114,6 +114,7 @@ I want to return the coat I bought last week|can bread be returned|what time do 
 my order number is 4501239876|it costs 1,299.00 dollars|I bought it on 2024-03-15|at 10:30 on 03/15/2024|is the store on the main road
 this is great|I am happy with it|I'm sure it is broken|the return policy is 30 days|two items on the way|model 4060 or 4070
 hello there|dear customer|call a person please|is version 2.1 out|I need 3 of those in size 42|call me later|my name is on the list
+New York store|I paid with Apple Pay|Black Friday Sale|does Google Pay work|is the Visa Card accepted|buy 2 Coffee mugs
 quiero devolver el abrigo|a qué hora abren|dónde está mi pedido 450123|cuesta 1.299,00 euros|soy cliente nuevo|me llamo la atención eso
 """.replace("\n", "|")
     .strip("|")
@@ -151,6 +152,13 @@ def test_ordinary_utterances_are_left_alone() -> None:
         ("电话是一三八，零零一三，八零零零", "PHONE", "八零零零"),
         ("分机021-65432100转8012", "PHONE", "8012"),
         ("my plate is ABC 1234", "PLATE", "1234"),
+        ("Follow up with Ingrid Nilsen tomorrow", "NAME", "Ingrid"),
+        ("have you heard Ana de la Cruz speak", "NAME", "Cruz"),
+        ("My name is Olga Petrova but call me Olga", "NAME", "Olga"),
+        ("send it to 4410 Lindenstrasse 12, Bergdorf, Austria 25173 please", "ADDRESS", "25173"),
+        ("it is 77 Harbor Meadow Apt. 12\nSpringdale, OH 45246", "ADDRESS", "45246"),
+        ("I am at Unit 1234 Box 5678\nAPO AE 09012", "ADDRESS", "09012"),
+        ("meet me at the corner of Elm Street and Fifth", "ADDRESS", "Fifth"),
     ],
 )
 def test_kinds_of_personal_data(text: str, kind: str, secret: str) -> None:

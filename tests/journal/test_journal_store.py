@@ -11,41 +11,17 @@ import subprocess
 import sys
 import threading
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from journal_kit import START, turn
 
 from edge_runtime.errors import ConfigError, StorageError
-from edge_runtime.journal import Dialogue, Journal, Retention, Step, TurnRecord, dialogues
-
-START = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
-
-
-def turn(number: int = 0, **changes: object) -> TurnRecord:
-    values: dict[str, object] = {
-        "turn_id": f"t{number}",
-        "session": "s1",
-        "started_at": (START + timedelta(minutes=number)).isoformat(),
-        "language": "zh",
-        "source": "text",
-        "text": "我的电话13800138000",
-        "reply": "好的",
-        "intent": "order_status",
-        "decision": "answer",
-        "timings_ms": {"first_token": 20.0 + number, "total": 90.0},
-    }
-    return TurnRecord(**(values | changes))  # type: ignore[arg-type]
-
-
-@pytest.fixture
-def journal(tmp_path: Path):
-    opened = Journal.open(tmp_path / "journal.db")
-    yield opened
-    opened.close()
+from edge_runtime.journal import Dialogue, Journal, Retention, Step, dialogues
 
 
 def test_a_turn_comes_back_whole(journal: Journal) -> None:

@@ -1,0 +1,198 @@
+"""Redaction: what is caught of personal data, and what is masked though it is nobody's.
+
+Chinese numbers are generated with valid check digits (GB 11643 identity cards, Luhn bank cards),
+in full width, in groups and spoken. English sentences come from presidio-research where they are
+at hand; their templates are split into two halves, and rules are written looking at the first only.
+Caught means that every letter and digit of the datum is under a mask.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import os
+import random
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import yaml
+from stdnum import luhn
+from stdnum.iso7064 import mod_11_2
+
+from bench.report import report
+from edge_runtime.config import PACKS_DIR
+from edge_runtime.journal import Redactor
+
+PRESIDIO = "pii_presidio/synth_dataset_v2.json.gz"
+BANKING = "intent_banking77/test.csv"
+APPLY = (
+    "PERSON", "STREET_ADDRESS", "CREDIT_CARD", "PHONE_NUMBER", "EMAIL_ADDRESS", "IBAN_CODE",
+    "US_SSN", "IP_ADDRESS", "ZIP_CODE", "US_DRIVER_LICENSE",
+)  # fmt: skip
+_OF_EACH = 5_000
+_REGIONS = ("110105", "310115", "440305", "510107", "330106", "420111", "650102", "820000")
+_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ"
+_FRAMES = (
+    "我的{what}是{value}，帮我查一下", "{value}", "请记一下{value}谢谢", "麻烦用{value}联系我",
+    "信息：{value}。", "{what}{value}，对的", "登记的是{value}吗", "换成{value}行不行",
+)  # fmt: skip
+
+
+def main() -> None:
+    redactor = Redactor(b"a key for measuring, of 32 bytes")
+    rows = [*_generated(redactor), *_sentences(redactor), *_ordinary(redactor)]
+    report("redaction", "Redaction of personal data", rows)
+
+
+def _row(what: str, split: str, caught: int, total: int, goal: float) -> dict[str, Any]:
+    return {
+        "what": what, "split": split, "cases": total, "caught": caught,
+        "share": round(caught / total, 4), "goal": goal,
+    }  # fmt: skip
+
+
+def _generated(redactor: Redactor) -> Iterator[dict[str, Any]]:
+    chance = random.Random(20260301)
+    kinds: dict[str, tuple[str, Callable[[random.Random], str], bool]] = {
+        "identity card": ("身份证号", _identity_card, True),
+        "mobile phone": ("手机号", _mobile, True),
+        "bank card": ("银行卡号", _bank_card, True),
+        "plate": ("车牌", _plate, False),
+    }
+    for name, (what, make, respelled) in kinds.items():
+        caught = 0
+        for _ in range(_OF_EACH):
+            value = _spelled(make(chance), chance) if respelled else make(chance)
+            frame = chance.choice(_FRAMES)
+            text = frame.format(what=what, value=value)
+            start = text.index(value)
+            caught += is_caught(redactor, text, start, start + len(value))
+        yield _row(name, "generated", caught, _OF_EACH, 0.99)
+
+
+def is_caught(redactor: Redactor, text: str, start: int, end: int) -> bool:
+    """Whether every letter and digit at [start, end) is under a mask."""
+    hidden: set[int] = set()
+    for span in redactor.spans(text):
+        hidden.update(range(span.start, span.end))
+    return all(at in hidden for at in range(start, end) if text[at].isalnum())
+
+
+def _sentences(redactor: Redactor) -> Iterator[dict[str, Any]]:
+    folder = os.environ.get("EDGE_BENCH_DATA", "")
+    path = Path(folder) / PRESIDIO
+    if not folder or not path.is_file():
+        print(f"no {PRESIDIO} in EDGE_BENCH_DATA: sentences left out")
+        return
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        sentences = json.load(file)
+    counts: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
+    for sentence in sentences:
+        split = "test" if sentence["template_id"] % 2 else "dev"
+        for span in sentence["spans"]:
+            if span["entity_type"] in APPLY:
+                found = is_caught(
+                    redactor, sentence["full_text"], span["start_position"], span["end_position"]
+                )
+                for key in (span["entity_type"], "all of these"):
+                    counts[key, split][0] += found
+                    counts[key, split][1] += 1
+    for kind in (*APPLY, "all of these"):
+        for split in ("dev", "test"):
+            caught, total = counts[kind, split]
+            if total:
+                yield _row(kind, split, caught, total, 0.95)
+
+
+def _ordinary(redactor: Redactor) -> Iterator[dict[str, Any]]:
+    """Utterances with nobody's data in them: masks here are false."""
+    sets = {"pack examples": _pack_examples(), "retail test": _retail_test()}
+    path = Path(os.environ.get("EDGE_BENCH_DATA", "")) / BANKING
+    if path.is_file():
+        with path.open(encoding="utf-8", newline="") as file:
+            sets["banking77 test"] = [row["text"] for row in csv.DictReader(file)]
+    for name, texts in sets.items():
+        masked = sum(bool(redactor.spans(text)) for text in texts)
+        yield {
+            "what": f"false masks: {name}", "split": "all", "cases": len(texts), "caught": masked,
+            "share": round(masked / len(texts), 4), "goal": 0.005,
+        }  # fmt: skip
+
+
+def _pack_examples() -> list[str]:
+    loaded = yaml.safe_load((PACKS_DIR / "retail" / "intents.yaml").read_text("utf-8"))
+    return sorted(set(_texts(loaded)))
+
+
+def _texts(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from _strings(value) if key == "examples" else _texts(value)
+    elif isinstance(node, list):
+        for item in node:
+            yield from _texts(item)
+
+
+def _strings(node: Any) -> Iterator[str]:
+    if isinstance(node, str):
+        yield node
+    elif isinstance(node, dict):
+        for value in node.values():
+            yield from _strings(value)
+    elif isinstance(node, list):
+        for item in node:
+            yield from _strings(item)
+
+
+def _retail_test() -> list[str]:
+    lines = (Path(__file__).parent / "data" / "retail_test.jsonl").read_text("utf-8").splitlines()
+    return [json.loads(line)["text"] for line in lines]
+
+
+def _digits(count: int, chance: random.Random) -> str:
+    return "".join(chance.choice("0123456789") for _ in range(count))
+
+
+def _identity_card(chance: random.Random) -> str:
+    born = date(1940, 1, 1) + timedelta(days=chance.randrange(30_000))
+    body = f"{chance.choice(_REGIONS)}{born:%Y%m%d}{_digits(3, chance)}"
+    return body + str(mod_11_2.calc_check_digit(body))
+
+
+def _mobile(chance: random.Random) -> str:
+    return "1" + chance.choice("3456789") + _digits(9, chance)
+
+
+def _bank_card(chance: random.Random) -> str:
+    body = chance.choice(["6222", "6217", "6228", "4367", "5187"]) + _digits(
+        chance.choice([11, 14]), chance
+    )
+    return body + str(luhn.calc_check_digit(body))
+
+
+def _plate(chance: random.Random) -> str:
+    tail = "".join(chance.choice(_LETTERS + "0123456789") for _ in range(4)) + _digits(1, chance)
+    if chance.random() < 0.4:
+        tail = chance.choice("DF") + _digits(5, chance)
+    mark = chance.choice(["", "", "·", " "])
+    return chance.choice("京沪粤川浙苏鲁鄂闽湘渝辽") + chance.choice(_LETTERS) + mark + tail
+
+
+def _spelled(text: str, chance: random.Random) -> str:
+    """As people and machines write it: full-width, grouped by spaces or dashes, or spoken."""
+    way = chance.randrange(5)
+    if way == 1:
+        return text.translate(str.maketrans("0123456789", "０１２３４５６７８９"))
+    if way in {2, 3}:
+        return " -"[way - 2].join(text[at : at + 4] for at in range(0, len(text), 4))
+    if way == 4:
+        return text.translate(str.maketrans("0123456789", "零幺二三四五六七八九"))
+    return text
+
+
+if __name__ == "__main__":
+    main()

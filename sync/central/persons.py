@@ -1,0 +1,283 @@
+"""A customer's rights at the server: to be forgotten, provably, and to see what is kept.
+
+A person is known here by pseudonyms only. An erased record keeps its number, so that nothing seems
+missing, and becomes the notice the device itself would send; its figures stay, cut loose from the
+session. Each erasure leaves a receipt that names the sha256 of the one before it: none can be
+altered or taken out unseen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import and_, delete, or_, select, update
+from sqlalchemy.orm import Session
+
+from sync.central.tables import Erasure, Handoff, StoredRecord, TurnMetric, utc
+from sync.protocol import EraseAnswer, digest
+
+EVERYWHERE = ""
+"""As a device's id: the whole fleet."""
+PAGE = 100
+_TOLD = ("turn", "escalation")
+_FIRST = "0" * 64
+_LEDGER = ("at", "device_id", "pseudonyms", "request", "previous", "receipt", "digest")
+_Key = tuple[str, str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Periods:
+    """Days a record of each kind is kept after it arrived. Handoffs go with escalations."""
+
+    turn: int = 365
+    escalation: int = 365
+    metric: int = 1_095
+    audit: int = 1_095
+
+
+DEFAULT_PERIODS = Periods()
+
+
+def erase(
+    session: Session, *, device_id: str, pseudonyms: Sequence[str], request: str, now: datetime
+) -> EraseAnswer:
+    """Erase persons from one device's records, or everywhere.
+
+    Args:
+        request: the asking side's receipt. The same one asks again for the same erasure: it gets
+            the same answer, and what has arrived in between goes as well.
+    """
+    asked = hashlib.sha256(f"{device_id}\n{request}".encode()).hexdigest()
+    count = _remove(session, device_id, pseudonyms)
+    known = session.scalar(select(Erasure).where(Erasure.request == asked))
+    if known is not None:
+        return EraseAnswer(receipt=known.receipt, digest=known.digest)
+    before = session.scalar(select(Erasure.digest).order_by(Erasure.id.desc()).limit(1))
+    receipt = json.dumps(
+        {
+            "at": utc(now), "device_id": device_id or "every device",
+            "pseudonyms": list(pseudonyms), "records": count,
+            "request": hashlib.sha256(request.encode()).hexdigest(), "previous": before or _FIRST,
+        }
+    )  # fmt: skip
+    made = Erasure(
+        at=utc(now),
+        device_id=device_id,
+        pseudonyms=json.dumps(list(pseudonyms)),
+        request=asked,
+        previous=before or _FIRST,
+        receipt=receipt,
+        digest=hashlib.sha256(receipt.encode()).hexdigest(),
+    )
+    session.add(made)
+    session.flush()
+    return EraseAnswer(receipt=receipt, digest=made.digest)
+
+
+def erase_again(session: Session) -> int:
+    """Repeat every erasure on what came back since (a backup restored, a batch that was late).
+
+    A customer who has returned under the same id keeps what arrived after the erasure.
+    """
+    count = 0
+    for known in session.scalars(select(Erasure).order_by(Erasure.id)).all():
+        masks = json.loads(known.pseudonyms)
+        count += _remove(session, known.device_id, masks, received_until=known.at)
+    return count
+
+
+def ledger(session: Session) -> list[dict[str, str]]:
+    """Every erasure, in order: what a restored backup must be given to forget again."""
+    return [
+        {name: getattr(known, name) for name in _LEDGER}
+        for known in session.scalars(select(Erasure).order_by(Erasure.id))
+    ]
+
+
+def receipts(session: Session, after: int, limit: int) -> list[dict[str, Any]]:
+    """Up to ``limit`` receipts with ids above ``after``, oldest first."""
+    found = session.scalars(
+        select(Erasure).where(Erasure.id > after).order_by(Erasure.id).limit(limit)
+    )
+    return [{"id": one.id, "receipt": one.receipt, "digest": one.digest} for one in found]
+
+
+def restore_ledger(session: Session, entries: Sequence[dict[str, str]]) -> int:
+    """Take over erasures that were made after a restored backup, and repeat them all."""
+    known = set(session.scalars(select(Erasure.digest)))
+    for entry in entries:
+        if entry["digest"] not in known:
+            session.add(Erasure(**{name: entry[name] for name in _LEDGER}))
+            session.flush()
+    return erase_again(session)
+
+
+def is_unbroken(entries: Sequence[dict[str, str]]) -> bool:
+    """Whether every receipt has its sha256 and names the one before it."""
+    previous = _FIRST
+    for entry in entries:
+        receipt = entry["receipt"]
+        if (
+            entry["digest"] != hashlib.sha256(receipt.encode()).hexdigest()
+            or json.loads(receipt)["previous"] != previous
+        ):
+            return False
+        previous = entry["digest"]
+    return True
+
+
+def kept(
+    session: Session, *, device_id: str, pseudonyms: Sequence[str], after: str
+) -> tuple[list[dict[str, Any]], str]:
+    """A page of a person's records, and where the next begins ("" after the last).
+
+    Raises:
+        ValueError: ``after`` comes from no page.
+    """
+    key = (StoredRecord.device_id, StoredRecord.stream, StoredRecord.seq)
+    query = select(StoredRecord).where(_told_by(pseudonyms)).order_by(*key).limit(PAGE)
+    if device_id:
+        query = query.where(StoredRecord.device_id == device_id)
+    if after:
+        device, stream, seq = _place(after)
+        query = query.where(
+            or_(
+                StoredRecord.device_id > device,
+                and_(StoredRecord.device_id == device, StoredRecord.stream > stream),
+                and_(
+                    StoredRecord.device_id == device,
+                    StoredRecord.stream == stream,
+                    StoredRecord.seq > seq,
+                ),
+            )
+        )
+    rows = session.scalars(query).all()
+    last = rows[-1] if len(rows) == PAGE else None
+    return [
+        {
+            "device_id": row.device_id,
+            "kind": row.kind,
+            "received_at": row.received_at,
+            "payload": json.loads(row.payload),
+        }
+        for row in rows
+    ], json.dumps([last.device_id, last.stream, last.seq]) if last else ""
+
+
+def retain(session: Session, periods: Periods, now: datetime) -> dict[str, int]:
+    """Let go of what is past its period, and repeat the erasures; how many records of each kind."""
+    gone: dict[str, int] = {}
+    for kind in ("turn", "escalation", "metric", "audit"):
+        horizon = utc(now - timedelta(days=getattr(periods, kind)))
+        old = session.execute(
+            select(StoredRecord.device_id, StoredRecord.stream, StoredRecord.seq).where(
+                StoredRecord.kind == kind, StoredRecord.received_at < horizon
+            )
+        ).all()
+        for row in old:
+            _to_notice(session, (row[0], row[1], row[2]), kind, "expired")
+        if old:
+            gone[kind] = len(old)
+    horizon = utc(now - timedelta(days=periods.metric))
+    session.execute(delete(TurnMetric).where(TurnMetric.started_at < horizon))
+    horizon = utc(now - timedelta(days=periods.escalation))
+    session.execute(delete(Handoff).where(Handoff.received_at < horizon))
+    if again := erase_again(session):
+        gone["erased again"] = again
+    return gone
+
+
+def _told_by(pseudonyms: Sequence[str]) -> Any:
+    return and_(
+        StoredRecord.kind.in_(_TOLD),
+        or_(*(StoredRecord.payload.contains(mask, autoescape=True) for mask in pseudonyms)),
+    )
+
+
+def _remove(
+    session: Session, device_id: str, pseudonyms: Sequence[str], *, received_until: str = ""
+) -> int:
+    query = select(StoredRecord).where(_told_by(pseudonyms))
+    if device_id:
+        query = query.where(StoredRecord.device_id == device_id)
+    if received_until:
+        query = query.where(StoredRecord.received_at <= received_until)
+    sessions: dict[tuple[str, str, str], set[str]] = {}
+    count = 0
+    for row in session.scalars(query).all():
+        payload = json.loads(row.payload)
+        place = (row.device_id, row.stream, payload["session"])
+        sessions.setdefault(place, set()).add(payload["turn_id"])
+        _to_notice(session, (row.device_id, row.stream, row.seq), row.kind, "erased")
+        count += 1
+    for place, turn_ids in sessions.items():
+        count += _cut_loose(session, place, turn_ids)
+    return count
+
+
+def _cut_loose(session: Session, place: tuple[str, str, str], turn_ids: set[str]) -> int:
+    """The figures of erased turns stay, under a session nobody has."""
+    device_id, stream, name = place
+    rows = session.execute(
+        select(TurnMetric.seq, StoredRecord.payload)
+        .join(
+            StoredRecord,
+            and_(
+                StoredRecord.device_id == TurnMetric.device_id,
+                StoredRecord.stream == TurnMetric.stream,
+                StoredRecord.seq == TurnMetric.seq,
+            ),
+        )
+        .where(
+            TurnMetric.device_id == device_id,
+            TurnMetric.stream == stream,
+            TurnMetric.session == name,
+            StoredRecord.kind == "metric",
+        )
+    ).all()
+    seqs = [seq for seq, payload in rows if json.loads(payload)["turn_id"] in turn_ids]
+    for seq in seqs:
+        _to_notice(session, (device_id, stream, seq), "metric", "erased")
+    session.execute(
+        update(TurnMetric)
+        .where(
+            TurnMetric.device_id == device_id,
+            TurnMetric.stream == stream,
+            TurnMetric.seq.in_(seqs),
+        )
+        .values(session=f"[ERASED:{secrets.token_hex(8)}]")
+    )
+    return len(seqs)
+
+
+def _to_notice(session: Session, key: _Key, kind: str, reason: str) -> None:
+    device_id, stream, seq = key
+    payload = {"kind": kind, "reason": reason}
+    session.execute(
+        update(StoredRecord)
+        .where(
+            StoredRecord.device_id == device_id,
+            StoredRecord.stream == stream,
+            StoredRecord.seq == seq,
+        )
+        .values(kind="dropped", payload=json.dumps(payload), digest=digest("dropped", payload))
+    )
+    session.execute(
+        delete(Handoff).where(
+            Handoff.device_id == device_id, Handoff.stream == stream, Handoff.seq == seq
+        )
+    )
+
+
+def _place(after: str) -> _Key:
+    try:
+        device, stream, seq = json.loads(after)
+        return str(device), str(stream), int(seq)
+    except (TypeError, ValueError) as error:
+        raise ValueError("this page follows no other") from error

@@ -1,0 +1,1 @@
+"""``edge-sync``'s commands, one module a subject."""

@@ -1,0 +1,60 @@
+"""What every command of ``edge-sync`` opens first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edge_runtime.config import load_settings
+from edge_runtime.errors import ConfigError
+from edge_runtime.journal import Journal
+from sync.link import Link, load_link, open_client
+from sync.pacing import Pace
+from sync.uplink import Uplink
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON objects, one a line.")]
+DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of the journal.")]
+
+
+@contextmanager
+def opened(data_dir: Path | None) -> Iterator[tuple[Journal, Path]]:
+    """The device's journal and its data folder."""
+    folder = load_settings(data_dir=data_dir).data_dir
+    with closing(Journal.open(folder / "journal.db")) as journal:
+        yield journal, folder
+
+
+def linked(folder: Path) -> Link:
+    """The link to the central server.
+
+    Raises:
+        ConfigError: the device is not enrolled.
+    """
+    link = load_link(folder)
+    if link is None:
+        raise ConfigError(
+            "This device belongs to no central server.",
+            hint="Enrol it: edge-sync enroll URL --code CODE",
+        )
+    return link
+
+
+@contextmanager
+def uplink(journal: Journal, folder: Path, pace: Pace | None = None) -> Iterator[Uplink]:
+    """The way to the server this device is enrolled at."""
+    with open_client(linked(folder)) as client:
+        yield Uplink(journal, client, pace=pace)
+
+
+@contextmanager
+def uplink_if_enrolled(journal: Journal, folder: Path, *, offline: bool) -> Iterator[Uplink | None]:
+    """The same, or ``None`` for a device that works alone or is to."""
+    if offline or load_link(folder) is None:
+        yield None
+    else:
+        with uplink(journal, folder) as found:
+            yield found

@@ -270,21 +270,15 @@ def decompress(body: bytes, limit: int) -> bytes:
     """
     unpacker = zstandard.ZstdDecompressor(max_window_size=_WINDOW_LOG_MAX_BYTES)
     try:
-        with unpacker.stream_reader(body, read_across_frames=False) as reader:
-            raw = reader.read(limit + 1)
-            torn = len(raw) <= limit and not _is_whole(body, len(raw))
+        # As much as the frame says it holds is set aside for it, and no more is written there.
+        size = zstandard.frame_content_size(body)
+        if size > limit:
+            raise ProtocolError(f"The body is larger than {limit} bytes once unpacked.")
+        if size < 0:
+            raise ProtocolError("The body does not say how long its content is.")
+        return unpacker.decompress(body, allow_extra_data=False)
     except zstandard.ZstdError as error:
-        raise ProtocolError("The body is not sound zstd data.") from error
-    if len(raw) > limit:
-        raise ProtocolError(f"The body is larger than {limit} bytes once unpacked.")
-    if torn:
-        raise ProtocolError("The body was cut short.")
-    return raw
-
-
-def _is_whole(body: bytes, size: int) -> bool:
-    """The frame states how long its content is; a stream cut at a block's edge ends early."""
-    return zstandard.frame_content_size(body) == size
+        raise ProtocolError("The body is not sound zstd data, or was cut short.") from error
 
 
 def check_payload(kind: str, payload: dict[str, Any]) -> str:

@@ -178,18 +178,19 @@ class Outbox:
         Runs inside the transaction that is open. Each leaves a notice under its own number, so
         that the server sees what is missing and the numbering stays without gaps.
         """
-        held = self._totals()
+        held = left = self._totals()
         given_up: dict[str, int] = {}
         for kind in DROP_ORDER:
             size = held.get(kind, (0, 0))[1]
             goal = size
             if size > rules.caps.get(kind, size):
                 goal = int(rules.caps[kind] * _ROOM)
-            total = sum(size for _, size in self._totals().values())
+            total = sum(size for _, size in left.values())
             if total > rules.total:
                 goal = min(goal, max(0, size - (total - int(rules.total * _ROOM))))
             if goal < size and (count := self._give_up(kind, goal)):
                 given_up[kind] = count
+                left = self._totals()
         return given_up
 
     def _give_up(self, kind: str, goal: int) -> int:

@@ -6,9 +6,10 @@ Settings come, in this order, from: explicit arguments, environment variables ``
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import platformdirs
 from pydantic import Field, ValidationError
@@ -24,6 +25,7 @@ from edge_runtime.errors import ConfigError
 ProfileName = Literal["lite", "standard", "full"]
 
 PACKS_DIR = Path(__file__).parent / "packs"
+S = TypeVar("S", bound=BaseSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,15 +131,24 @@ def load_settings(**overrides: object) -> Settings:
     Raises:
         ConfigError: a value is out of range or the file cannot be parsed.
     """
+    return read_settings(Settings, overrides, "Correct EDGE_{}, the flag or edge.toml.")
+
+
+def read_settings(kind: type[S], overrides: Mapping[str, object], hint: str) -> S:
+    """Settings of one ``kind``, as :func:`load_settings` says; ``hint`` has a place for the name.
+
+    Raises:
+        ConfigError: a value is out of range or the file cannot be read.
+    """
     given = {key: value for key, value in overrides.items() if value is not None}
     try:
-        return Settings(**given)  # type: ignore[arg-type]
+        return kind(**given)  # type: ignore[arg-type]
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         raise ConfigError(
             f"Setting '{name}' is wrong: {first['msg']} (got {first['input']!r}).",
-            hint=f"Correct EDGE_{name.upper()}, the flag or edge.toml.",
+            hint=hint.format(name.upper()),
         ) from error
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise ConfigError(f"edge.toml cannot be read: {error}") from error

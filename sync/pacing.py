@@ -12,7 +12,7 @@ from datetime import datetime, time
 from typing import Self
 
 import platformdirs
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -20,7 +20,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from edge_runtime.errors import ConfigError
+from edge_runtime.config import read_settings
 
 URGENT = frozenset({"escalation", "audit"})
 """Goes at any hour and over any link: somebody waits for it, and it is small."""
@@ -70,18 +70,7 @@ def load_sync_settings(**overrides: object) -> SyncSettings:
     Raises:
         ConfigError: a value is out of range or the file cannot be read.
     """
-    given = {key: value for key, value in overrides.items() if value is not None}
-    try:
-        return SyncSettings(**given)  # type: ignore[arg-type]
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(
-            f"Setting '{name}' is wrong: {first['msg']} (got {first['input']!r}).",
-            hint=f"Correct EDGE_SYNC_{name.upper()} or [sync] in edge.toml.",
-        ) from error
-    except (ValueError, OSError) as error:
-        raise ConfigError(f"edge.toml cannot be read: {error}") from error
+    return read_settings(SyncSettings, overrides, "Correct EDGE_SYNC_{} or [sync] in edge.toml.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -274,7 +274,7 @@ def decompress(body: bytes, limit: int) -> bytes:
         size = zstandard.frame_content_size(body)
         if size > limit:
             raise ProtocolError(f"The body is larger than {limit} bytes once unpacked.")
-        if size < 0:
+        if size <= 0:  # nothing is unpacked, so nothing is checked, where a frame says it is empty
             raise ProtocolError("The body does not say how long its content is.")
         return unpacker.decompress(body, allow_extra_data=False)
     except zstandard.ZstdError as error:

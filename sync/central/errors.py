@@ -1,0 +1,9 @@
+"""Errors of the central server, below the device's own tree."""
+
+from __future__ import annotations
+
+from edge_runtime.errors import InputError
+
+
+class ReleaseError(InputError):
+    """The bundle may not be released."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
@@ -23,6 +24,18 @@ _CODE_LENGTH = 15
 
 class EnrolmentError(InputError, PermissionError):
     """The code is unknown, used, expired, or meant for another device."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A device and the hashes of its credentials."""
+
+    device_id: str
+    credential_hash: str
+    next_credential_hash: str
+
+
+_HASHES = select(Device.device_id, Device.credential_hash, Device.next_credential_hash)
 
 
 def hashed(secret: str) -> str:
@@ -85,12 +98,13 @@ def authenticate(session: Session, token: str) -> str | None:
     return device.device_id if device else None
 
 
-def find_device(session: Session, token: str) -> Device | None:
+def find_device(session: Session, token: str) -> Holder | None:
     """The device whose credential, or rotated credential, this is."""
     device_id, dot, secret = token.rpartition(".")
     if not dot or len(token) > 512 or "\0" in token:
         return None
-    device = session.get(Device, device_id)
+    found = session.execute(_HASHES.where(Device.device_id == device_id)).one_or_none()
+    device = Holder(*found) if found is not None else None
     if device is None or not (
         same(secret, device.credential_hash) or same(secret, device.next_credential_hash)
     ):
@@ -98,7 +112,7 @@ def find_device(session: Session, token: str) -> Device | None:
     return device
 
 
-def is_rotated(device: Device, token: str) -> bool:
+def is_rotated(device: Holder | Device, token: str) -> bool:
     """Whether this is the device's rotated credential, on its first use."""
     return same(token.rpartition(".")[2], device.next_credential_hash)
 

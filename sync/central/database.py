@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,20 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from alembic.util.exc import CommandError
-from sqlalchemy import URL, Engine, create_engine, event, func, select
+from sqlalchemy import (
+    URL,
+    Engine,
+    Text,
+    cast,
+    column,
+    create_engine,
+    event,
+    func,
+    insert,
+    literal,
+    select,
+    text,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -79,6 +93,16 @@ class Database:
             yield session
 
     @contextmanager
+    def snapshot(self) -> Iterator[Session]:
+        """A session that sees one state of the whole database, however long it reads."""
+        options = {"isolation_level": "REPEATABLE READ"} if self.is_postgresql else {}
+        with self._session(self._engine.execution_options(**options)) as session:
+            if self.is_postgresql:
+                session.execute(text("SET TRANSACTION READ ONLY"))
+                session.execute(text("SET LOCAL statement_timeout = 0"))
+            yield session
+
+    @contextmanager
     def write(self) -> Iterator[Session]:
         """A session that is committed to disk when the block ends, or leaves nothing behind."""
         with self._session(self._writer) as session, session.begin():
@@ -103,9 +127,28 @@ def insert_into(session: Session, table: type[Any]) -> Any:
     return sqlite.insert(table)
 
 
+def insert_rows(session: Session, table: type[Any], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert many rows of the same columns. On PostgreSQL as one statement over one JSON document,
+    which costs both sides a third of one statement a row."""
+    if not rows:
+        return
+    if session.get_bind().dialect.name != "postgresql":
+        session.execute(insert(table), rows)
+        return
+    types = table.__table__.columns
+    columns = [column(name, types[name].type) for name in rows[0]]
+    document = cast(literal(json.dumps(rows), Text), postgresql.JSON)
+    given = func.json_to_recordset(document).table_valued(*columns).render_derived(with_types=True)
+    session.execute(insert(table).from_select(list(rows[0]), select(*given.c), False))
+
+
 def _options(backend: str) -> dict[str, Any]:
-    """No statement, lock or connection is waited for without end."""
-    options: dict[str, Any] = {"pool_pre_ping": True}
+    """No statement, lock or connection is waited for without end.
+
+    Connections are not tried before each use: when the database was restarted, the first request
+    to notice is answered 503 and all connections are made anew.
+    """
+    options: dict[str, Any] = {}
     if backend == "postgresql":
         options |= {
             "pool_size": 10,

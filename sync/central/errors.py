@@ -5,5 +5,9 @@ from __future__ import annotations
 from edge_runtime.errors import InputError
 
 
+class BackupError(InputError):
+    """The file is no backup, or cannot be restored here."""
+
+
 class ReleaseError(InputError):
     """The bundle may not be released."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -25,24 +26,27 @@ _NEWEST = 20
 class Choice:
     """What a device is offered; ``known`` says that it was before."""
 
-    rollout_id: int
-    release: Release
+    offer: Offer
     known: bool
 
-    def as_offer(self) -> Offer:
-        return Offer(
-            rollout=self.rollout_id,
-            name=self.release.name,
-            version=self.release.version,
-            sha256=self.release.sha256,
-            target=self.release.target,
-        )
 
+def offer_for(session: Session, device: Any, running: Running | None) -> Choice | None:
+    """The newest release this device may install, or ``None`` where it stays as it is.
 
-def offer_for(session: Session, device: Device, running: Running | None) -> Choice | None:
-    """The newest release this device may install, or ``None`` where it stays as it is."""
+    Args:
+        device: a row with its ``device_id`` and ``ring``.
+    """
     rows = session.execute(
-        select(Rollout, Release, DeviceUpdate)
+        select(
+            Rollout.id,
+            Rollout.stages,
+            Rollout.stage,
+            Release.name,
+            Release.version,
+            Release.sha256,
+            Release.target,
+            DeviceUpdate.state,
+        )
         .join(Release, Rollout.release_id == Release.id)
         .outerjoin(
             DeviceUpdate,
@@ -52,18 +56,25 @@ def offer_for(session: Session, device: Device, running: Running | None) -> Choi
         .order_by(Rollout.id.desc())
         .limit(_NEWEST)
     )
-    for rollout, release, update in rows:
-        if running is not None and running.name != release.name:
+    for row in rows:
+        if running is not None and running.name != row.name:
             continue
-        if running is not None and running.sha256 == release.sha256:
+        if running is not None and running.sha256 == row.sha256:
             return None
-        if update is None and not is_open_to(rollout, device):
+        if row.state is None and not is_open_to(row, device):
             continue
-        if update is not None and update.state in FINISHED:
+        if row.state in FINISHED:
             return None
-        if running is not None and _numbers(release.version) <= _numbers(running.version):
+        if running is not None and _numbers(row.version) <= _numbers(running.version):
             return None
-        return Choice(rollout.id, release, known=update is not None)
+        offer = Offer(
+            rollout=row.id,
+            name=row.name,
+            version=row.version,
+            sha256=row.sha256,
+            target=row.target,
+        )
+        return Choice(offer, known=row.state is not None)
     return None
 
 

@@ -60,7 +60,7 @@ def daily(database: Database, wanted: Wanted, now: datetime) -> list[dict[str, A
     """
     device_id = (wanted.only or {}).get("device", "")
     within = marked_between(wanted.since, wanted.until, device_id)
-    count_due(database, now + DELAY, limit=_FRESH_DAYS, within=within)
+    count_due(database, now, limit=_FRESH_DAYS, within=within, ahead=DELAY)
     with database.read() as session:
         rows = _groups(session, wanted)
         return list(islice(rows, wanted.offset, wanted.offset + wanted.limit))

@@ -19,6 +19,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
@@ -117,16 +118,23 @@ def change(rollout: Rollout, action: str, now: datetime) -> bool:
     return True
 
 
-def stages_of(rollout: Rollout) -> tuple[Stage, ...]:
-    return _STAGES.validate_json(rollout.stages)
+@lru_cache(256)
+def stages_in(text: str) -> tuple[Stage, ...]:
+    """A rollout's ``stages``."""
+    return _STAGES.validate_json(text)
 
 
-def is_open_to(rollout: Rollout, device: Device) -> bool:
-    """Whether the stages so far reach this device."""
+def is_open_to(rollout: Any, device: Any) -> bool:
+    """Whether the stages so far reach this device.
+
+    Args:
+        rollout: a row with its ``id``, ``stages`` and ``stage``.
+        device: a row with its ``device_id`` and ``ring``.
+    """
     place = _place(rollout.id, device.device_id)
     return any(
         place < stage.percent
-        for stage in stages_of(rollout)[: rollout.stage + 1]
+        for stage in stages_in(rollout.stages)[: rollout.stage + 1]
         if stage.ring in ("", device.ring)
     )
 
@@ -162,7 +170,7 @@ def judge(session: Session, rollout: Rollout, now: datetime) -> None:
         or states["committed"] < rule.success * finished
     ):
         return
-    if rollout.stage + 1 < len(stages_of(rollout)):
+    if rollout.stage + 1 < len(stages_in(rollout.stages)):
         rollout.stage += 1
         rollout.stage_since = utc(now)
     elif finished == answering:
@@ -236,7 +244,7 @@ def view(session: Session, rollout: Rollout, now: datetime) -> dict[str, Any]:
         "reason": rollout.reason,
         "stage": rollout.stage,
         "stage_since": rollout.stage_since,
-        "stages": [stage.model_dump() for stage in stages_of(rollout)],
+        "stages": [stage.model_dump() for stage in stages_in(rollout.stages)],
         "rule": json.loads(rollout.rule),
         "devices": dict(sorted(progress(session, rollout, now).items())),
         "created_at": rollout.created_at,

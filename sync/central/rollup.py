@@ -55,9 +55,17 @@ def mark(session: Session, device_id: str, moments: Iterable[str], now: datetime
 
 
 def count_due(
-    database: Database, now: datetime, *, limit: int, within: ColumnElement[bool] | None = None
+    database: Database,
+    now: datetime,
+    *,
+    limit: int,
+    within: ColumnElement[bool] | None = None,
+    ahead: timedelta = timedelta(0),
 ) -> int:
     """Count up to ``limit`` marked days that are due (and ``within``); how many were.
+
+    Args:
+        ahead: also those that will only be due this much later.
 
     Raises:
         StorageError: the database failed; the days stay marked.
@@ -65,7 +73,9 @@ def count_due(
     counted = 0
     while counted < limit:
         with database.write() as session:
-            query = select(DayMark).where(DayMark.due_at <= utc(now)).order_by(DayMark.due_at)
+            query = (
+                select(DayMark).where(DayMark.due_at <= utc(now + ahead)).order_by(DayMark.due_at)
+            )
             if within is not None:
                 query = query.where(within)
             due = session.scalars(

@@ -53,13 +53,22 @@ class Worker:
         self._client = client or httpx.Client()
         self._clock = clock
 
-    def run(self, stop: Event, *, every_s: float = 15.0) -> None:
-        """Rounds until stopped. A round that fails is told and followed by the next."""
-        while not stop.wait(every_s):
+    def run(
+        self, stop: Event, *, every_s: float = 10.0, alive: Callable[[], None] = lambda: None
+    ) -> None:
+        """Rounds until stopped. A round that fails is told and followed by the next.
+
+        Args:
+            alive: called before the first round and after each.
+        """
+        while not stop.wait(1.0):
+            alive()
             try:
                 self.round()
             except StorageError as error:
                 _log.warning("%s", error)
+            if stop.wait(every_s):
+                return
 
     def round(self) -> Round:
         """One round.

@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, HTTPException, Path, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response, StreamingResponse
+from sqlalchemy import select
 
 from sync.central import audit, auth, offers
 from sync.central.api.context import Context
@@ -29,6 +30,7 @@ from sync.protocol import (
 
 _SEEN_EVERY = timedelta(minutes=4)
 """A device's polls are noted this rarely, so that most of them write nothing."""
+_POLLED = select(Device.device_id, Device.ring, Device.running_sha256, Device.last_seen_at)
 _RANGE = re.compile(r"bytes=([0-9]{1,15})-([0-9]{0,15})")
 _BATCH_BODY = {
     "requestBody": {
@@ -113,14 +115,14 @@ def _poll(context: Context, device_id: str, poll: Poll) -> PollAnswer:
     """Reads first: a poll that changes nothing, as nearly all do, takes no lock."""
     now = context.clock()
     with context.database.read() as session:
-        device = session.get_one(Device, device_id)
-        choice = offers.offer_for(session, device, poll.running)
-        proved = poll.running.sha256 if poll.running else device.running_sha256
+        known = session.execute(_POLLED.where(Device.device_id == device_id)).one()
+        choice = offers.offer_for(session, known, poll.running)
+        proved = poll.running.sha256 if poll.running else known.running_sha256
         changed = (
             poll.update is not None
             or (choice is not None and not choice.known)
-            or proved != device.running_sha256
-            or device.last_seen_at < utc(now - _SEEN_EVERY)
+            or proved != known.running_sha256
+            or known.last_seen_at < utc(now - _SEEN_EVERY)
         )
     if changed:
         with context.database.write() as session:
@@ -131,8 +133,8 @@ def _poll(context: Context, device_id: str, poll: Poll) -> PollAnswer:
                 offers.note_report(session, device, poll.update, poll.running, now)
             choice = offers.offer_for(session, device, poll.running)
             if choice is not None and not choice.known:
-                offers.note_offer(session, choice.rollout_id, device_id, now)
-    return PollAnswer(protocol=PROTOCOL, offer=choice.as_offer() if choice else None)
+                offers.note_offer(session, choice.offer.rollout, device_id, now)
+    return PollAnswer(protocol=PROTOCOL, offer=choice.offer if choice else None)
 
 
 def _part(objects: Objects, found: Found, wanted: str) -> Response:

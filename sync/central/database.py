@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,9 @@ from alembic.util.exc import CommandError
 from sqlalchemy import (
     URL,
     Engine,
-    Text,
-    cast,
-    column,
     create_engine,
     event,
     func,
-    insert,
-    literal,
     select,
     text,
 )
@@ -125,21 +119,6 @@ def insert_into(session: Session, table: type[Any]) -> Any:
     if session.get_bind().dialect.name == "postgresql":
         return postgresql.insert(table)
     return sqlite.insert(table)
-
-
-def insert_rows(session: Session, table: type[Any], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert many rows of the same columns. On PostgreSQL as one statement over one JSON document,
-    which costs both sides a third of one statement a row."""
-    if not rows:
-        return
-    if session.get_bind().dialect.name != "postgresql":
-        session.execute(insert(table), rows)
-        return
-    types = table.__table__.columns
-    columns = [column(name, types[name].type) for name in rows[0]]
-    document = cast(literal(json.dumps(rows), Text), postgresql.JSON)
-    given = func.json_to_recordset(document).table_valued(*columns).render_derived(with_types=True)
-    session.execute(insert(table).from_select(list(rows[0]), select(*given.c), False))
 
 
 def _options(backend: str) -> dict[str, Any]:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from sync.central.database import Database, insert_rows
+from sync.central.database import Database
 from sync.central.figures import is_unanswered
 from sync.central.rollup import mark
 from sync.central.tables import (
@@ -139,7 +139,7 @@ def _store(
     """The records, and beside them what the reports and the inbox read."""
     if not new:
         return
-    insert_rows(session, StoredRecord, [_row(device_id, stream, one, now) for one in new])
+    session.execute(insert(StoredRecord), [_row(device_id, stream, one, now) for one in new])
     metrics: list[dict[str, Any]] = []
     handoffs: list[dict[str, Any]] = []
     unanswered: list[dict[str, Any]] = []
@@ -154,7 +154,8 @@ def _store(
         ):
             unanswered.append(_key(key) | {"started_at": _moment(payload["started_at"], now)})
     for table, rows in ((TurnMetric, metrics), (Handoff, handoffs), (Unanswered, unanswered)):
-        insert_rows(session, table, rows)
+        if rows:
+            session.execute(insert(table), rows)
     mark(session, device_id, (row["started_at"] for row in metrics), now)
 
 

@@ -33,6 +33,7 @@ Short = Annotated[str, Field(max_length=200)]
 Text = Annotated[str, Field(max_length=10_000)]
 Time = Annotated[str, Field(max_length=40)]
 Probability = Annotated[float, Field(ge=0, le=1)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 Seq = Annotated[int, Field(ge=1, le=2**53)]
 
 
@@ -225,10 +226,56 @@ class EnrollRequest(Model):
 
 
 class EnrollAnswer(Model):
-    """The device's credential; the server keeps only its hash."""
+    """The device's credential, at enrolment or rotation; the server keeps only its hash."""
 
     device_id: Id
     token: Annotated[str, Field(min_length=16, max_length=256)]
+
+
+class Running(Model):
+    """The bundle in a device's active slot: what it found there and started, by its hash."""
+
+    name: Annotated[str, Field(min_length=1, max_length=64)]
+    version: Annotated[str, Field(min_length=1, max_length=64)]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class UpdateReport(Model):
+    """How far a device is with the update it was offered; sent with every poll until it is over.
+
+    ``reason`` and ``evidence`` say why an update failed or was rolled back.
+    """
+
+    rollout: Annotated[int, Field(ge=1, le=2**53)]
+    state: Literal["installing", "probation", "committed", "rolled_back", "failed"]
+    reason: Annotated[str, Field(max_length=500)] = ""
+    evidence: Annotated[dict[Short, Finite | Short | None], Field(max_length=64)] = {}
+
+
+class Poll(Model):
+    """A device's question what it should run. ``running`` is ``None`` while it has no bundle."""
+
+    protocol: Literal[1]
+    running: Running | None = None
+    update: UpdateReport | None = None
+
+
+class Offer(Model):
+    """A release this device may install; ``target`` is its manifest's path in the update
+    repository, whose signatures decide, not this offer."""
+
+    rollout: Annotated[int, Field(ge=1, le=2**53)]
+    name: Short
+    version: Short
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    target: Annotated[str, Field(max_length=300)]
+
+
+class PollAnswer(Model):
+    """``offer`` is ``None`` where the device should stay as it is."""
+
+    protocol: Literal[1]
+    offer: Offer | None = None
 
 
 def encode_batch(batch: Batch) -> bytes:
@@ -281,12 +328,18 @@ def decompress(body: bytes, limit: int) -> bytes:
         raise ProtocolError("The body is not sound zstd data, or was cut short.") from error
 
 
-def check_payload(kind: str, payload: dict[str, Any]) -> str:
+def check_payload(kind: str, payload: dict[str, Any], *, size: int | None = None) -> str:
     """What is wrong with a record's payload, or "" when it may be kept.
 
     A kind this version does not know is kept as it is: a newer device may send more kinds.
+
+    Args:
+        size: characters of the payload's :func:`payload_text`, where it was made already.
     """
-    if len(json.dumps(payload, ensure_ascii=False).encode("utf-8", "replace")) > MAX_PAYLOAD_BYTES:
+    # As ASCII it is never shorter than as UTF-8, whose bytes are what is bounded.
+    if size is None or size > MAX_PAYLOAD_BYTES:
+        size = len(json.dumps(payload, ensure_ascii=False).encode("utf-8", "replace"))
+    if size > MAX_PAYLOAD_BYTES:
         return "payload too large"
     model = PAYLOADS.get(kind)
     if model is None:
@@ -298,10 +351,19 @@ def check_payload(kind: str, payload: dict[str, Any]) -> str:
     return ""
 
 
+def payload_text(payload: dict[str, Any]) -> str:
+    """A payload's one form as text: ASCII, keys sorted, no spaces."""
+    return json.dumps(payload, sort_keys=True, separators=(",", ":"))
+
+
 def digest(kind: str, payload: dict[str, Any]) -> str:
     """sha256 of a record's content: tells a record sent again from another with its number."""
-    canonical = json.dumps([kind, payload], sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return digest_of(kind, payload_text(payload))
+
+
+def digest_of(kind: str, text: str) -> str:
+    """:func:`digest` of a payload whose :func:`payload_text` was made already."""
+    return hashlib.sha256(f"[{json.dumps(kind)},{text}]".encode()).hexdigest()
 
 
 def contiguous_after(start: int, present: Iterable[int]) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
@@ -23,6 +24,18 @@ _CODE_LENGTH = 15
 
 class EnrolmentError(InputError, PermissionError):
     """The code is unknown, used, expired, or meant for another device."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A device and the hashes of its credentials."""
+
+    device_id: str
+    credential_hash: str
+    next_credential_hash: str
+
+
+_HASHES = select(Device.device_id, Device.credential_hash, Device.next_credential_hash)
 
 
 def hashed(secret: str) -> str:
@@ -75,25 +88,55 @@ def redeem_code(session: Session, *, code: str, device_id: str, now: datetime) -
         device = Device(device_id=device_id, enrolled_at=utc(now))
         session.add(device)
     device.shop = found.shop or device.shop or ""
-    device.credential_hash = hashed(token)
+    device.credential_hash, device.next_credential_hash = hashed(token), ""
     return f"{device_id}.{token}"
 
 
 def authenticate(session: Session, token: str) -> str | None:
     """The device a credential belongs to, or ``None``."""
+    device = find_device(session, token)
+    return device.device_id if device else None
+
+
+def find_device(session: Session, token: str) -> Holder | None:
+    """The device whose credential, or rotated credential, this is."""
     device_id, dot, secret = token.rpartition(".")
-    if not dot or len(token) > 512:
+    if not dot or len(token) > 512 or "\0" in token:
         return None
-    device = session.get(Device, device_id)
-    if device is None or not same(secret, device.credential_hash):
+    found = session.execute(_HASHES.where(Device.device_id == device_id)).one_or_none()
+    device = Holder(*found) if found is not None else None
+    if device is None or not (
+        same(secret, device.credential_hash) or same(secret, device.next_credential_hash)
+    ):
         return None
-    return device_id
+    return device
+
+
+def is_rotated(device: Holder | Device, token: str) -> bool:
+    """Whether this is the device's rotated credential, on its first use."""
+    return same(token.rpartition(".")[2], device.next_credential_hash)
+
+
+def rotate(session: Session, device_id: str) -> str:
+    """A new credential for a device. The old one works until the new one is first used, so that a
+    lost answer locks nobody out."""
+    device = session.get_one(Device, device_id, with_for_update=True)
+    token = secrets.token_urlsafe(32)
+    device.next_credential_hash = hashed(token)
+    return f"{device_id}.{token}"
+
+
+def settle(session: Session, device_id: str, token: str) -> None:
+    """End a rotation at the new credential's first use: from now on only that one works."""
+    device = session.get_one(Device, device_id, with_for_update=True)
+    if is_rotated(device, token):
+        device.credential_hash, device.next_credential_hash = device.next_credential_hash, ""
 
 
 def revoke(session: Session, device_id: str) -> bool:
-    """Take a device's credential away; whether there was such a device."""
-    device = session.get(Device, device_id)
+    """Take a device's credentials away; whether there was such a device."""
+    device = session.get(Device, device_id, with_for_update=True)
     if device is None:
         return False
-    device.credential_hash = ""
+    device.credential_hash = device.next_credential_hash = ""
     return True

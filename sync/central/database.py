@@ -11,12 +11,23 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from alembic.util.exc import CommandError
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import (
+    URL,
+    Engine,
+    create_engine,
+    event,
+    func,
+    select,
+    text,
+)
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from edge_runtime.errors import ConfigError, StorageError
+
+_UPGRADE_LOCK = 0x65646765  # "edge": any number that nobody else uses in this database
 
 
 class Database:
@@ -32,7 +43,7 @@ class Database:
             parsed = make_url(url)
             if parsed.get_backend_name() == "sqlite" and parsed.database:
                 Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-            self._engine = create_engine(parsed, pool_pre_ping=True)
+            self._engine = create_engine(parsed, **_options(parsed.get_backend_name()))
         except (ArgumentError, ImportError) as error:
             raise ConfigError(
                 f"The database address cannot be used: {error}.",
@@ -50,6 +61,9 @@ class Database:
         config.set_main_option("script_location", "sync.central:migrations")
         try:
             with self._writer.begin() as connection:
+                if self.is_postgresql:
+                    # Replicas that start together take turns; SQLite's write lock does the same.
+                    connection.execute(select(func.pg_advisory_xact_lock(_UPGRADE_LOCK)))
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
         except (SQLAlchemyError, CommandError) as error:
@@ -58,10 +72,28 @@ class Database:
                 f"The central database cannot be opened or brought up to date: {_short(error)}."
             ) from error
 
+    @property
+    def is_postgresql(self) -> bool:
+        return self._engine.dialect.name == "postgresql"
+
+    @property
+    def url(self) -> URL:
+        return self._engine.url
+
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A session for reading."""
         with self._session(self._engine) as session:
+            yield session
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Session]:
+        """A session that sees one state of the whole database, however long it reads."""
+        options = {"isolation_level": "REPEATABLE READ"} if self.is_postgresql else {}
+        with self._session(self._engine.execution_options(**options)) as session:
+            if self.is_postgresql:
+                session.execute(text("SET TRANSACTION READ ONLY"))
+                session.execute(text("SET LOCAL statement_timeout = 0"))
             yield session
 
     @contextmanager
@@ -80,6 +112,33 @@ class Database:
 
     def close(self) -> None:
         self._engine.dispose()
+
+
+def insert_into(session: Session, table: type[Any]) -> Any:
+    """An insert that knows ``on_conflict_…``, which both databases do and SQLAlchemy's own not."""
+    if session.get_bind().dialect.name == "postgresql":
+        return postgresql.insert(table)
+    return sqlite.insert(table)
+
+
+def _options(backend: str) -> dict[str, Any]:
+    """No statement, lock or connection is waited for without end.
+
+    Connections are not tried before each use: when the database was restarted, the first request
+    to notice is answered 503 and all connections are made anew.
+    """
+    options: dict[str, Any] = {}
+    if backend == "postgresql":
+        options |= {
+            "pool_size": 10,
+            "max_overflow": 10,
+            "pool_timeout": 15,
+            "connect_args": {
+                "connect_timeout": 10,
+                "options": "-c statement_timeout=120s -c lock_timeout=30s -c timezone=UTC",
+            },
+        }
+    return options
 
 
 def _prepare_sqlite(engine: Engine) -> None:

@@ -1,13 +1,15 @@
 """Turns as labelled text, for annotation and training.
 
-One JSON object a line: ``text``, ``intent``, ``sentiment``, ``entities`` (type → value), the shape
-every tool here reads, and ``label_source`` "model" with its ``intent_confidence``: nobody has
-confirmed these labels yet. Personal data was masked on the device.
+One JSON object a line: ``text``, ``intent``, ``sentiment``, ``entities`` (type → value, or values
+where there are several), ``language``, the shape every tool here reads, and ``label_source``
+"model" with its ``intent_confidence``: nobody has confirmed these labels yet. Personal data was
+masked on the device.
 """
 
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -37,10 +39,17 @@ def labelled(session: Session, *, since: datetime) -> Iterator[dict[str, Any]]:
         if text.strip() and turn["outcome"] == "done":
             yield {
                 "text": text,
-                "intent": turn["intent"],
-                "sentiment": turn["sentiment"],
-                "entities": {item["type"]: item.get("value", "") for item in turn["entities"]},
+                "intent": turn["intent"] or None,
+                "sentiment": turn["sentiment"] or None,
+                "entities": _entities(turn.get("entities", [])),
                 "language": turn["language"],
                 "label_source": "model",
                 "intent_confidence": turn.get("intent_confidence"),
             }
+
+
+def _entities(items: list[dict[str, Any]]) -> dict[str, str | list[str]]:
+    values: dict[str, list[str]] = defaultdict(list)
+    for item in items:
+        values[item["type"]].append(item.get("value") or item.get("text", ""))
+    return {kind: found[0] if len(found) == 1 else found for kind, found in values.items()}

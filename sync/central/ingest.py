@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import insert, select
@@ -12,6 +13,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from sync.central.database import Database
+from sync.central.figures import is_unanswered
+from sync.central.rollup import mark
 from sync.central.tables import (
     QUARANTINED,
     Device,
@@ -19,6 +22,8 @@ from sync.central.tables import (
     StoredRecord,
     Stream,
     TurnMetric,
+    Unanswered,
+    plain,
     utc,
 )
 from sync.protocol import (
@@ -29,48 +34,79 @@ from sync.protocol import (
     Refused,
     check_payload,
     contiguous_after,
-    digest,
+    digest_of,
+    payload_text,
 )
 
 _CONFLICT = "another record already has this number"
 _MAX_KEPT_PROBLEM = 10_000
+_OLDEST, _AHEAD = timedelta(days=400), timedelta(days=1)
+"""A time further from now says that the device's clock was wrong."""
 
 
-def ingest(database: Database, device_id: str, batch: Batch, now: datetime) -> Ack:
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The answer to a batch, and the kinds of the records that were new."""
+
+    ack: Ack
+    kinds: tuple[str, ...]
+
+
+def ingest(database: Database, device_id: str, batch: Batch, now: datetime) -> Taken:
     """Commit a batch and say what is accounted for.
 
     Raises:
         StorageError: nothing of the batch was kept; the device will send it again.
     """
+    read = [_Read.of(record) for record in {r.seq: r for r in batch.records}.values()]
     with database.write() as session:
         stream = _stream(session, device_id, batch.stream)
         known = _known(session, device_id, batch)
-        stored: list[int] = []
-        refused: list[Refused] = []
-        rows: list[dict[str, Any]] = []
-        for record in {record.seq: record for record in batch.records}.values():
-            content = digest(record.kind, record.payload)
-            problem = _judge(record, content, known.get(record.seq))
-            if problem:
-                refused.append(Refused(seq=record.seq, reason=problem))
-            else:
-                stored.append(record.seq)
-            if record.seq not in known:
-                rows.append(_row(device_id, batch.stream, record, content, problem, now))
-                if not problem:
-                    _project(session, device_id, batch.stream, record, now)
-        if rows:
-            session.execute(insert(StoredRecord), rows)
-        _advance(session, stream)
+        new = [one for one in read if one.record.seq not in known]
+        _store(session, device_id, batch.stream, new, now)
+        _advance(session, stream, new)
         _note_device(session, device_id, batch, now)
         contiguous = stream.contiguous
-    return Ack(
+    reasons = {one.record.seq: _refusal(one, known.get(one.record.seq)) for one in read}
+    ack = Ack(
         protocol=PROTOCOL,
         stream=batch.stream,
         contiguous=contiguous,
-        stored=sorted(stored),
-        quarantined=refused,
+        stored=sorted(seq for seq, reason in reasons.items() if not reason),
+        quarantined=[Refused(seq=seq, reason=reason) for seq, reason in reasons.items() if reason],
     )
+    return Taken(ack, tuple(one.kind for one in new))
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A record judged before the transaction, so that its locks are held no longer than needed.
+
+    ``text`` is its payload in the one form in which it is kept, ``problem`` why it is set aside.
+    """
+
+    record: Record
+    text: str
+    digest: str
+    problem: str
+
+    @property
+    def kind(self) -> str:
+        return QUARANTINED if self.problem else self.record.kind
+
+    @classmethod
+    def of(cls, record: Record) -> _Read:
+        text = payload_text(record.payload)
+        problem = check_payload(record.kind, record.payload, size=len(text))
+        return cls(record, text, digest_of(record.kind, text), problem)
+
+
+def _refusal(one: _Read, known: tuple[str, str] | None) -> str:
+    """Why a record is refused, or ""."""
+    if known is None:
+        return one.problem
+    known_digest, known_problem = known
+    return known_problem if known_digest == one.digest else _CONFLICT
 
 
 def _stream(session: Session, device_id: str, stream: str) -> Stream:
@@ -97,65 +133,82 @@ def _known(session: Session, device_id: str, batch: Batch) -> dict[int, tuple[st
     return {seq: (content, problem) for seq, content, problem in rows}
 
 
-def _judge(record: Record, content: str, known: tuple[str, str] | None) -> str:
-    """Why a record is refused, or ""."""
-    if known is None:
-        return check_payload(record.kind, record.payload)
-    known_content, known_problem = known
-    return known_problem if known_content == content else _CONFLICT
+def _store(
+    session: Session, device_id: str, stream: str, new: Sequence[_Read], now: datetime
+) -> None:
+    """The records, and beside them what the reports and the inbox read."""
+    if not new:
+        return
+    session.execute(insert(StoredRecord), [_row(device_id, stream, one, now) for one in new])
+    metrics: list[dict[str, Any]] = []
+    handoffs: list[dict[str, Any]] = []
+    unanswered: list[dict[str, Any]] = []
+    for one in new:
+        payload, key = one.record.payload, (device_id, stream, one.record.seq)
+        if one.kind == "metric":
+            metrics.append(_metric(key, payload, now))
+        elif one.kind == "escalation":
+            handoffs.append(_handoff(key, payload, one.text, now))
+        elif one.kind == "turn" and is_unanswered(
+            payload["decision"], payload["intent"], payload["outcome"]
+        ):
+            unanswered.append(_key(key) | {"started_at": _moment(payload["started_at"], now)})
+    for table, rows in ((TurnMetric, metrics), (Handoff, handoffs), (Unanswered, unanswered)):
+        if rows:
+            session.execute(insert(table), rows)
+    mark(session, device_id, (row["started_at"] for row in metrics), now)
 
 
-def _row(
-    device_id: str, stream: str, record: Record, content: str, problem: str, now: datetime
-) -> dict[str, Any]:
-    payload = json.dumps(record.payload)
+def _key(key: tuple[str, str, int]) -> dict[str, Any]:
+    return dict(zip(("device_id", "stream", "seq"), key, strict=True))
+
+
+def _row(device_id: str, stream: str, one: _Read, now: datetime) -> dict[str, Any]:
     return {
         "device_id": device_id,
         "stream": stream,
-        "seq": record.seq,
-        "kind": QUARANTINED if problem else record.kind,
-        "created_at": _plain(record.created_at),
+        "seq": one.record.seq,
+        "kind": one.kind,
+        "created_at": plain(one.record.created_at),
         "received_at": utc(now),
-        "digest": content,
-        "payload": payload[:_MAX_KEPT_PROBLEM] if problem else payload,
-        "problem": problem,
+        "digest": one.digest,
+        "payload": one.text[:_MAX_KEPT_PROBLEM] if one.problem else one.text,
+        "problem": one.problem,
     }
 
 
-def _project(session: Session, device_id: str, stream: str, record: Record, now: datetime) -> None:
-    """What the reports and the inbox read, beside the record itself."""
-    payload = record.payload
-    key = {"device_id": device_id, "stream": stream, "seq": record.seq}
-    if record.kind == "metric":
-        timings = payload.get("timings_ms", {})
-        session.add(
-            TurnMetric(
-                **key,
-                session=_plain(payload["session"]),
-                started_at=_moment(payload["started_at"], now),
-                language=_plain(payload["language"]),
-                intent=_plain(payload["intent"]),
-                decision=_plain(payload["decision"]),
-                outcome=_plain(payload["outcome"]),
-                first_token_ms=_figure(timings.get("first_token")),
-                total_ms=_figure(timings.get("total")),
-                blocked_count=min(int(payload.get("blocked_count", 0)), 2**31),
-                runtime_version=_plain(payload.get("runtime_version", "")),
-            )
-        )
-    elif record.kind == "escalation":
-        session.add(
-            Handoff(
-                **key,
-                started_at=_moment(payload["started_at"], now),
-                received_at=utc(now),
-                payload=json.dumps(payload),
-            )
-        )
+def _metric(key: tuple[str, str, int], payload: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    timings = payload.get("timings_ms", {})
+    return _key(key) | {
+        "session": plain(payload["session"]),
+        "started_at": _moment(payload["started_at"], now),
+        "language": plain(payload["language"]),
+        "intent": plain(payload["intent"]),
+        "decision": plain(payload["decision"]),
+        "outcome": plain(payload["outcome"]),
+        "first_token_ms": _figure(timings.get("first_token")),
+        "total_ms": _figure(timings.get("total")),
+        "blocked_count": min(int(payload.get("blocked_count", 0)), 2**31),
+        "runtime_version": plain(payload.get("runtime_version", "")),
+        "pack": plain(payload.get("pack", "")),
+    }
 
 
-def _advance(session: Session, stream: Stream) -> None:
-    session.flush()
+def _handoff(
+    key: tuple[str, str, int], payload: Mapping[str, Any], text: str, now: datetime
+) -> dict[str, Any]:
+    return _key(key) | {
+        "started_at": _moment(payload["started_at"], now),
+        "received_at": utc(now),
+        "status": "open",
+        "updated_at": "",
+        "payload": text,
+    }
+
+
+def _advance(session: Session, stream: Stream, new: Sequence[_Read]) -> None:
+    if all(one.record.seq != stream.contiguous + 1 for one in new):
+        return  # the first gap is still open
     beyond = session.scalars(
         select(StoredRecord.seq)
         .where(
@@ -181,23 +234,19 @@ def _note_device(session: Session, device_id: str, batch: Batch, now: datetime) 
         device.clock_skew_s = 0
     for record in batch.records:
         if record.kind == "metric":
-            device.runtime_version = _plain(record.payload.get("runtime_version", ""))[:200]
-            device.pack = _plain(record.payload.get("pack", ""))[:200]
+            device.runtime_version = plain(record.payload.get("runtime_version", ""))
+            device.pack = plain(record.payload.get("pack", ""))
 
 
 def _moment(text: str, now: datetime) -> str:
-    """A device's time in the kept form; the time of arrival where it is none."""
+    """A device's time in the kept form; the time of arrival where it is none, or far off."""
     try:
         moment = datetime.fromisoformat(text)
-        return utc(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return utc(moment if now - _OLDEST < moment < now + _AHEAD else now)
     except (ValueError, OverflowError):
         return utc(now)
 
 
 def _figure(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
-
-
-def _plain(text: Any) -> str:
-    """Without NUL, which PostgreSQL does not keep in text."""
-    return str(text).replace("\x00", "")

@@ -19,8 +19,9 @@ from typing import Any
 from sqlalchemy import and_, delete, or_, select, update
 from sqlalchemy.orm import Session
 
-from sync.central.tables import Erasure, Handoff, StoredRecord, TurnMetric, utc
-from sync.protocol import EraseAnswer, digest
+from sync.central.rollup import mark
+from sync.central.tables import Erasure, Handoff, StoredRecord, TurnMetric, Unanswered, utc
+from sync.protocol import EraseAnswer, digest_of, payload_text
 
 EVERYWHERE = ""
 """As a device's id: the whole fleet."""
@@ -54,7 +55,7 @@ def erase(
             the same answer, and what has arrived in between goes as well.
     """
     asked = hashlib.sha256(f"{device_id}\n{request}".encode()).hexdigest()
-    count = _remove(session, device_id, pseudonyms)
+    count = _remove(session, device_id, pseudonyms, now)
     known = session.scalar(select(Erasure).where(Erasure.request == asked))
     if known is not None:
         return EraseAnswer(receipt=known.receipt, digest=known.digest)
@@ -80,7 +81,7 @@ def erase(
     return EraseAnswer(receipt=receipt, digest=made.digest)
 
 
-def erase_again(session: Session) -> int:
+def erase_again(session: Session, now: datetime) -> int:
     """Repeat every erasure on what came back since (a backup restored, a batch that was late).
 
     A customer who has returned under the same id keeps what arrived after the erasure.
@@ -88,7 +89,7 @@ def erase_again(session: Session) -> int:
     count = 0
     for known in session.scalars(select(Erasure).order_by(Erasure.id)).all():
         masks = json.loads(known.pseudonyms)
-        count += _remove(session, known.device_id, masks, received_until=known.at)
+        count += _remove(session, known.device_id, masks, now, received_until=known.at)
     return count
 
 
@@ -108,14 +109,14 @@ def receipts(session: Session, after: int, limit: int) -> list[dict[str, Any]]:
     return [{"id": one.id, "receipt": one.receipt, "digest": one.digest} for one in found]
 
 
-def restore_ledger(session: Session, entries: Sequence[dict[str, str]]) -> int:
+def restore_ledger(session: Session, entries: Sequence[dict[str, str]], now: datetime) -> int:
     """Take over erasures that were made after a restored backup, and repeat them all."""
     known = set(session.scalars(select(Erasure.digest)))
     for entry in entries:
         if entry["digest"] not in known:
             session.add(Erasure(**{name: entry[name] for name in _LEDGER}))
             session.flush()
-    return erase_again(session)
+    return erase_again(session, now)
 
 
 def is_unbroken(entries: Sequence[dict[str, str]]) -> bool:
@@ -188,7 +189,7 @@ def retain(session: Session, periods: Periods, now: datetime) -> dict[str, int]:
     session.execute(delete(TurnMetric).where(TurnMetric.started_at < horizon))
     horizon = utc(now - timedelta(days=periods.escalation))
     session.execute(delete(Handoff).where(Handoff.received_at < horizon))
-    if again := erase_again(session):
+    if again := erase_again(session, now):
         gone["erased again"] = again
     return gone
 
@@ -201,7 +202,12 @@ def _told_by(pseudonyms: Sequence[str]) -> Any:
 
 
 def _remove(
-    session: Session, device_id: str, pseudonyms: Sequence[str], *, received_until: str = ""
+    session: Session,
+    device_id: str,
+    pseudonyms: Sequence[str],
+    now: datetime,
+    *,
+    received_until: str = "",
 ) -> int:
     query = select(StoredRecord).where(_told_by(pseudonyms))
     if device_id:
@@ -217,15 +223,17 @@ def _remove(
         _to_notice(session, (row.device_id, row.stream, row.seq), row.kind, "erased")
         count += 1
     for place, turn_ids in sessions.items():
-        count += _cut_loose(session, place, turn_ids)
+        count += _cut_loose(session, place, turn_ids, now)
     return count
 
 
-def _cut_loose(session: Session, place: tuple[str, str, str], turn_ids: set[str]) -> int:
-    """The figures of erased turns stay, under a session nobody has."""
+def _cut_loose(
+    session: Session, place: tuple[str, str, str], turn_ids: set[str], now: datetime
+) -> int:
+    """The figures of erased turns stay, under a session nobody has; their days count anew."""
     device_id, stream, name = place
     rows = session.execute(
-        select(TurnMetric.seq, StoredRecord.payload)
+        select(TurnMetric.seq, TurnMetric.started_at, StoredRecord.payload)
         .join(
             StoredRecord,
             and_(
@@ -241,24 +249,29 @@ def _cut_loose(session: Session, place: tuple[str, str, str], turn_ids: set[str]
             StoredRecord.kind == "metric",
         )
     ).all()
-    seqs = [seq for seq, payload in rows if json.loads(payload)["turn_id"] in turn_ids]
-    for seq in seqs:
+    erased = {
+        seq: started_at
+        for seq, started_at, payload in rows
+        if json.loads(payload)["turn_id"] in turn_ids
+    }
+    for seq in erased:
         _to_notice(session, (device_id, stream, seq), "metric", "erased")
+    mark(session, device_id, erased.values(), now)
     session.execute(
         update(TurnMetric)
         .where(
             TurnMetric.device_id == device_id,
             TurnMetric.stream == stream,
-            TurnMetric.seq.in_(seqs),
+            TurnMetric.seq.in_(list(erased)),
         )
         .values(session=f"[ERASED:{secrets.token_hex(8)}]")
     )
-    return len(seqs)
+    return len(erased)
 
 
 def _to_notice(session: Session, key: _Key, kind: str, reason: str) -> None:
     device_id, stream, seq = key
-    payload = {"kind": kind, "reason": reason}
+    text = payload_text({"kind": kind, "reason": reason})
     session.execute(
         update(StoredRecord)
         .where(
@@ -266,13 +279,14 @@ def _to_notice(session: Session, key: _Key, kind: str, reason: str) -> None:
             StoredRecord.stream == stream,
             StoredRecord.seq == seq,
         )
-        .values(kind="dropped", payload=json.dumps(payload), digest=digest("dropped", payload))
+        .values(kind="dropped", payload=text, digest=digest_of("dropped", text))
     )
-    session.execute(
-        delete(Handoff).where(
-            Handoff.device_id == device_id, Handoff.stream == stream, Handoff.seq == seq
+    for table in (Handoff, Unanswered):
+        session.execute(
+            delete(table).where(
+                table.device_id == device_id, table.stream == stream, table.seq == seq
+            )
         )
-    )
 
 
 def _place(after: str) -> _Key:

@@ -1,144 +1,141 @@
-"""Figures per device and day, and the counters for Prometheus.
+"""Figures a day, for devices, shops, versions, packs, languages or the whole fleet.
 
 TTFF: milliseconds from the end of the customer's input to the first piece of the reply
-(``timings_ms.first_token``); percentiles by nearest rank. CCR and escalation rate are over closed
-dialogues as :mod:`edge_runtime.journal.completion` defines them. A dialogue counts on the UTC day
-it began on.
+(``timings_ms.first_token``). CCR and escalation rate are over closed dialogues as
+:mod:`edge_runtime.journal.completion` defines them.
 """
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
-from itertools import groupby
-from typing import Any
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from itertools import groupby, islice
+from typing import Any, Literal
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
-from edge_runtime.journal.completion import Step, dialogues
-from sync.central.tables import Device, Handoff, StoredRecord, TurnMetric
+from sync.central.database import Database
+from sync.central.figures import Sketch
+from sync.central.rollup import DELAY, count_due, marked_between
+from sync.central.tables import DayFigures, StoredRecord, Unanswered
 
 MAX_DAYS = 92
+Dimension = Literal["device", "shop", "version", "pack", "language"]
+_COLUMNS: Mapping[Dimension, Any] = {
+    "device": DayFigures.device_id,
+    "shop": DayFigures.shop,
+    "version": DayFigures.version,
+    "pack": DayFigures.pack,
+    "language": DayFigures.language,
+}
+_FRESH_DAYS = 500
+_TOP_INTENTS = 20
+_SUMS = ("turns", "dialogues", "completed", "escalated", "unanswered", "blocked")
 
 
 @dataclass(frozen=True, slots=True)
-class DayReport:
-    """One device's day. Rates and percentiles are ``None`` where there was nothing to count."""
+class Wanted:
+    """Which days, both included, told apart by which dimensions, and only where these match."""
 
-    device_id: str
-    shop: str
-    day: str
-    turns: int
-    ttff_p50_ms: float | None
-    ttff_p95_ms: float | None
-    dialogues: int
-    ccr: float | None
-    escalation_rate: float | None
-    blocked: int
+    since: date
+    until: date
+    by: tuple[Dimension, ...] = ()
+    only: Mapping[Dimension, str] | None = None
+    offset: int = 0
+    limit: int = 1000
 
 
-@dataclass(slots=True)
-class _Day:
-    turns: int = 0
-    blocked: int = 0
-    ttff: list[float] = field(default_factory=list)
-    dialogues: int = 0
-    completed: int = 0
-    escalated: int = 0
+def daily(database: Database, wanted: Wanted, now: datetime) -> list[dict[str, Any]]:
+    """Rows by day and dimensions, in their order.
+
+    What just arrived is counted first, up to 500 devices' days; the rest shows with the server's
+    next count.
+
+    Raises:
+        StorageError: the database failed.
+    """
+    device_id = (wanted.only or {}).get("device", "")
+    within = marked_between(wanted.since, wanted.until, device_id)
+    count_due(database, now, limit=_FRESH_DAYS, within=within, ahead=DELAY)
+    with database.read() as session:
+        rows = _groups(session, wanted)
+        return list(islice(rows, wanted.offset, wanted.offset + wanted.limit))
 
 
-def daily(
-    session: Session, *, since: date, until: date, now: datetime, device_id: str = ""
-) -> Iterator[DayReport]:
-    """Reports from ``since`` to ``until``, both included, by device and then day."""
-    # A dialogue that began before midnight goes on after it; read past both ends, count inside.
-    margin = timedelta(days=1)
-    query = (
-        select(
-            TurnMetric.device_id, TurnMetric.session, TurnMetric.started_at, TurnMetric.decision,
-            TurnMetric.intent, TurnMetric.outcome, TurnMetric.first_token_ms,
-            TurnMetric.blocked_count,
-        )
-        .where(
-            TurnMetric.started_at >= (since - margin).isoformat(),
-            TurnMetric.started_at < (until + 2 * margin).isoformat(),
-        )
-        .order_by(TurnMetric.device_id, TurnMetric.session, TurnMetric.started_at, TurnMetric.seq)
-        .execution_options(yield_per=2000)
-    )  # fmt: skip
-    if device_id:
-        query = query.where(TurnMetric.device_id == device_id)
-    shops = {found.device_id: found.shop for found in session.scalars(select(Device))}
-    for device, rows in groupby(session.execute(query), key=lambda row: row.device_id):
-        for day, figures in sorted(_days(rows, now).items()):
-            if since.isoformat() <= day <= until.isoformat():
-                yield _report(device, shops.get(device, ""), day, figures)
-
-
-def _days(rows: Iterable[Any], now: datetime) -> dict[str, _Day]:
-    days: dict[str, _Day] = defaultdict(_Day)
-
-    def steps() -> Iterator[Step]:
-        for row in rows:
-            day = days[row.started_at[:10]]
-            day.turns += 1
-            day.blocked += row.blocked_count
-            if row.first_token_ms is not None:
-                day.ttff.append(row.first_token_ms)
-            at = datetime.fromisoformat(row.started_at)
-            yield Step(row.session, at, row.decision, row.intent, row.outcome)
-
-    for dialogue in dialogues(steps()):
-        if dialogue.closed(now):
-            day = days[dialogue.started_at.date().isoformat()]
-            day.dialogues += 1
-            day.completed += dialogue.completed
-            day.escalated += dialogue.escalated
-    return days
-
-
-def _report(device_id: str, shop: str, day: str, figures: _Day) -> DayReport:
-    ttff = sorted(figures.ttff)
-    count = figures.dialogues
-    return DayReport(
-        device_id=device_id,
-        shop=shop,
-        day=day,
-        turns=figures.turns,
-        ttff_p50_ms=percentile(ttff, 50),
-        ttff_p95_ms=percentile(ttff, 95),
-        dialogues=count,
-        ccr=figures.completed / count if count else None,
-        escalation_rate=figures.escalated / count if count else None,
-        blocked=figures.blocked,
+def _groups(session: Session, wanted: Wanted) -> Iterator[dict[str, Any]]:
+    columns = [_COLUMNS[dimension] for dimension in wanted.by]
+    query = select(DayFigures).where(
+        DayFigures.day >= wanted.since.isoformat(), DayFigures.day <= wanted.until.isoformat()
     )
+    for dimension, value in (wanted.only or {}).items():
+        query = query.where(_COLUMNS[dimension] == value)
+    query = query.order_by(DayFigures.day, *columns).execution_options(yield_per=1000)
+    keys = ("day", *(column.key for column in columns))
+
+    def key(row: DayFigures) -> tuple[str, ...]:
+        return tuple(getattr(row, name) for name in keys)
+
+    for values, rows in groupby(session.scalars(query), key=key):
+        yield dict(zip(keys, values, strict=True)) | _summed(rows, "device" in wanted.by)
 
 
-def percentile(ordered: list[float], percent: int) -> float | None:
-    """Nearest rank over sorted values; ``None`` of none."""
-    if not ordered:
-        return None
-    return ordered[max(math.ceil(percent * len(ordered) / 100), 1) - 1]
+def _summed(rows: Iterator[DayFigures], with_shop: bool) -> dict[str, Any]:
+    sums, intents, ttff, shop = Counter[str](), Counter[str](), Sketch(), ""
+    for row in rows:
+        sums.update({name: getattr(row, name) for name in _SUMS})
+        intents.update(json.loads(row.intents))
+        ttff.add(Sketch.from_json(row.ttff))
+        shop = row.shop
+    closed = sums["dialogues"]
+    return {
+        **({"shop": shop} if with_shop else {}),
+        "turns": sums["turns"],
+        "ttff_p50_ms": ttff.percentile(50),
+        "ttff_p95_ms": ttff.percentile(95),
+        "dialogues": closed,
+        "ccr": sums["completed"] / closed if closed else None,
+        "escalation_rate": sums["escalated"] / closed if closed else None,
+        "unanswered": sums["unanswered"],
+        "blocked": sums["blocked"],
+        "intents": dict(intents.most_common(_TOP_INTENTS)),
+    }
 
 
-def prometheus(session: Session) -> str:
-    """Counters and gauges in Prometheus' text format (version 0.0.4)."""
-    kinds = session.execute(
-        select(StoredRecord.kind, func.count()).group_by(StoredRecord.kind)
-    ).all()
-    by_status = session.execute(select(Handoff.status, func.count()).group_by(Handoff.status))
-    handoffs = {status: count for status, count in by_status}  # noqa: C416
-    devices = session.scalar(select(func.count()).select_from(Device)) or 0
-    lines = ["# TYPE edge_central_devices gauge", f"edge_central_devices {devices}"]
-    lines.append("# TYPE edge_central_records_total counter")
-    lines += [f'edge_central_records_total{{kind="{kind}"}} {count}' for kind, count in kinds]
-    lines.append("# TYPE edge_central_handoffs gauge")
-    lines += [
-        f'edge_central_handoffs{{status="{status}"}} {handoffs.get(status, 0)}'
-        for status in ("open", "taken", "closed")
-    ]
-    return "\n".join(lines) + "\n"
+def unanswered(
+    session: Session, *, since: date, until: date, language: str, limit: int
+) -> Sequence[dict[str, Any]]:
+    """The latest turns without an answer, newest first; their texts were masked on the device."""
+    key = (Unanswered.device_id, Unanswered.stream, Unanswered.seq)
+    record = (StoredRecord.device_id, StoredRecord.stream, StoredRecord.seq)
+    query = (
+        select(Unanswered.device_id, Unanswered.started_at, StoredRecord.payload)
+        .join(StoredRecord, and_(*(a == b for a, b in zip(key, record, strict=True))))
+        .where(
+            Unanswered.started_at >= since.isoformat(),
+            Unanswered.started_at < f"{until.isoformat()}T99",
+            StoredRecord.kind == "turn",
+        )
+        .order_by(Unanswered.started_at.desc(), *key)
+        .execution_options(yield_per=200)
+    )
+    found = _questions(session.execute(query), language)
+    return list(islice(found, limit))
+
+
+def _questions(rows: Any, language: str) -> Iterator[dict[str, Any]]:
+    for device_id, started_at, payload in islice(rows, 5000):
+        turn = json.loads(payload)
+        if language and turn.get("language") != language:
+            continue
+        shown = ("language", "intent", "decision", "outcome", "reply")
+        text = turn.get("text") or turn.get("transcript", "")
+        yield {
+            "device_id": device_id,
+            "started_at": started_at,
+            "text": text,
+            **{name: turn.get(name, "") for name in shown},
+        }

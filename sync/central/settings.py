@@ -10,6 +10,8 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from edge_runtime.errors import ConfigError, StorageError
+from sync.central.alerts import Webhook, check_webhook
+from sync.central.limits import Rates
 
 
 class CentralSettings(BaseSettings):
@@ -23,12 +25,42 @@ class CentralSettings(BaseSettings):
     database_url: str = ""
     """An SQLAlchemy address (``postgresql+psycopg://…``); empty means SQLite in ``data_dir``."""
     operator_token: SecretStr = SecretStr("")
-    """Empty means one is made at the first start and kept in ``data_dir/operator-token``."""
+    """The first admin's; empty means one is made at the first start and kept in
+    ``data_dir/operator-token``."""
+    objects: str = ""
+    """A folder, or ``s3://bucket/prefix``; empty means ``data_dir/objects``."""
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    webhook_url: str = ""
+    """Where alerts are sent; empty means nowhere."""
+    webhook_secret: SecretStr = SecretStr("")
     body_timeout_s: float = Field(default=60.0, gt=0, le=600)
+    attempts_per_minute: int = Field(default=60, ge=1, le=1_000_000)
+    device_per_minute: int = Field(default=1200, ge=1, le=1_000_000)
+    operator_per_minute: int = Field(default=1200, ge=1, le=1_000_000)
 
     @property
     def url(self) -> str:
         return self.database_url or f"sqlite:///{self.data_dir / 'central.db'}"
+
+    @property
+    def objects_place(self) -> str:
+        return self.objects or str(self.data_dir / "objects")
+
+    @property
+    def rates(self) -> Rates:
+        return Rates(self.attempts_per_minute, self.device_per_minute, self.operator_per_minute)
+
+    @property
+    def webhook(self) -> Webhook | None:
+        """Where alerts go, or ``None``.
+
+        Raises:
+            ConfigError: the address is none, or would show alerts to the network.
+        """
+        if not self.webhook_url:
+            return None
+        return Webhook(check_webhook(self.webhook_url), self.webhook_secret.get_secret_value())
 
     @property
     def operator_token_file(self) -> Path:

@@ -83,7 +83,7 @@ def test_central_makes_codes_and_exports(tmp_path: Path) -> None:
     assert target.read_text() == ""
     broken = RUN.invoke(
         central_app,
-        ["export", "--since", "2026-01-01", "--out", str(tmp_path / "no" / "x"), "--json", *place],
+        ["export", "--since", "2026-01-01", "--out", str(target / "x"), "--json", *place],
     )
     assert broken.exit_code == 5
     half_tls = RUN.invoke(central_app, ["serve", "--tls-cert", str(target), *place])

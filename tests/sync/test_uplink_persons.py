@@ -165,7 +165,7 @@ def test_a_restored_backup_forgets_again(
             row.kind, row.payload, row.digest = kept["kind"], kept["payload"], kept["digest"]
     assert len(held_centrally(journal, uplink.exchange, "member-7")) == 6
     with central.database.write() as session:
-        assert persons.restore_ledger(session, persons.ledger(session)) == 6
+        assert persons.restore_ledger(session, persons.ledger(session), NOW) == 6
     assert held_centrally(journal, uplink.exchange, "member-7") == []
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import uuid
-from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,13 +15,10 @@ from pydantic import TypeAdapter, ValidationError
 from edge_runtime.commands.console import out, print_json, reported
 from edge_runtime.errors import InputError, StorageError
 from edge_runtime.files import write_atomic
-from sync.central import persons
-from sync.central.database import Database
-from sync.central.settings import load_central_settings
+from sync.central import audit, persons
+from sync.central.commands.common import AsJson, DataDir, opened
 from sync.protocol import Pseudonyms
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON objects, one a line.")]
-DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of database and token.")]
 Days = Annotated[int, typer.Option(min=1, max=36_500, help="Days they are kept.")]
 _MAX_LEDGER_BYTES = 256 * 2**20
 _ENTRIES = TypeAdapter(list[dict[str, str]])
@@ -42,13 +38,16 @@ def erase(
                 "That is no person's pseudonym.",
                 hint="Print it on the device: edge-sync export --user ID",
             ) from error
-        with closing(_database(data_dir)) as database, database.write() as session:
+        with opened(data_dir) as database, database.write() as session:
             answer = persons.erase(
                 session,
                 device_id=persons.EVERYWHERE,
                 pseudonyms=masks,
                 request=f"console {uuid.uuid4()}",
                 now=datetime.now(UTC),
+            )
+            audit.note(
+                session, datetime.now(UTC), audit.CONSOLE, "erase person", receipt=answer.digest
             )
         found = json.loads(answer.receipt)
         if as_json:
@@ -68,7 +67,7 @@ def retain(
     """Let go of records past their period, and repeat every erasure. For a daily timer."""
     with reported(as_json=as_json):
         periods = persons.Periods(turns, escalations, metrics, audits)
-        with closing(_database(data_dir)) as database, database.write() as session:
+        with opened(data_dir) as database, database.write() as session:
             gone = persons.retain(session, periods, datetime.now(UTC))
         if as_json:
             print_json({"periods": asdict(periods), "gone": gone})
@@ -83,7 +82,7 @@ def erasures(
 ) -> None:
     """Write the receipts of all erasures: keep them beside every backup."""
     with reported(as_json=as_json):
-        with closing(_database(data_dir)) as database, database.read() as session:
+        with opened(data_dir) as database, database.read() as session:
             entries = persons.ledger(session)
         unbroken = persons.is_unbroken(entries)
         try:
@@ -105,26 +104,17 @@ def forget(
     """Repeat erasures on a restored backup, before it serves again."""
     with reported(as_json=as_json):
         try:
-            with file.open("rb") as opened:
-                entries = _ENTRIES.validate_json(opened.read(_MAX_LEDGER_BYTES))
+            with file.open("rb") as source:
+                entries = _ENTRIES.validate_json(source.read(_MAX_LEDGER_BYTES))
             if not persons.is_unbroken(entries):
                 raise ValueError("a receipt was altered or taken out")
         except OSError as error:
             raise StorageError(f"{file} cannot be read: {error.strerror}.") from error
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{file} holds no sound receipts of erasures.") from error
-        with closing(_database(data_dir)) as database, database.write() as session:
-            count = persons.restore_ledger(session, entries)
+        with opened(data_dir) as database, database.write() as session:
+            count = persons.restore_ledger(session, entries, datetime.now(UTC))
         if as_json:
             print_json({"erasures": len(entries), "records": count})
         else:
             out.print(f"{len(entries)} erasures repeated, {count} records erased.")
-
-
-def _database(data_dir: Path | None) -> Database:
-    return Database(load_central_settings(data_dir=data_dir).url)
-
-
-def add_to(app: typer.Typer) -> None:
-    for command in (erase, retain, erasures, forget):
-        app.command()(command)

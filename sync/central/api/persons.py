@@ -2,40 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
 
-from sync.central import persons
-from sync.central.database import Database
+from sync.central import audit, persons
+from sync.central.api.context import Context
 from sync.protocol import PROTOCOL, EraseAnswer, EraseRequest, PersonAnswer, PersonRequest
 
 
-def router(
-    database: Database,
-    device: Callable[..., None],
-    operator: Callable[..., None],
-    clock: Callable[[], datetime],
-) -> APIRouter:
-    """The endpoints.
-
-    Args:
-        device: lets a device through, with its id in ``request.state.device_id``.
-        operator: lets an operator through who may change things.
-    """
+def router(context: Context) -> APIRouter:
+    database, guard, clock = context.database, context.guard, context.clock
     made = APIRouter(tags=["persons"])
 
-    def erase(scope: str, asked: EraseRequest) -> EraseAnswer:
+    def erase(scope: str, asked: EraseRequest, actor: str) -> EraseAnswer:
         with database.write() as session:
-            return persons.erase(
+            answer = persons.erase(
                 session,
                 device_id=scope,
                 pseudonyms=asked.pseudonyms,
                 request=asked.receipt,
                 now=clock(),
             )
+            audit.note(session, clock(), actor, "erase person", receipt=answer.digest)
+        return answer
 
     def export(scope: str, asked: PersonRequest) -> PersonAnswer:
         try:
@@ -47,27 +37,28 @@ def router(
             raise HTTPException(422, f"after: {error}.") from error
         return PersonAnswer(records=records, after=after)
 
-    @made.post("/v1/persons/erase", dependencies=[Depends(device)])
+    @made.post("/v1/persons/erase", dependencies=[Depends(guard.device)])
     def erase_own(asked: EraseRequest, request: Request) -> EraseAnswer:
         """Erase persons from the calling device's records."""
-        return erase(request.state.device_id, asked)
+        device_id = request.state.device_id
+        return erase(device_id, asked, f"device:{device_id}")
 
-    @made.post("/v1/persons/export", dependencies=[Depends(device)])
+    @made.post("/v1/persons/export", dependencies=[Depends(guard.device)])
     def export_own(asked: PersonRequest, request: Request) -> PersonAnswer:
         """What is kept of persons from the calling device."""
         return export(request.state.device_id, asked)
 
-    @made.post("/v1/fleet/persons/erase", dependencies=[Depends(operator)])
-    def erase_everywhere(asked: EraseRequest) -> EraseAnswer:
+    @made.post("/v1/fleet/persons/erase", dependencies=[Depends(guard.operator)])
+    def erase_everywhere(asked: EraseRequest, request: Request) -> EraseAnswer:
         """Erase persons from every device's records."""
-        return erase(persons.EVERYWHERE, asked)
+        return erase(persons.EVERYWHERE, asked, str(request.state.actor))
 
-    @made.post("/v1/fleet/persons/export", dependencies=[Depends(operator)])
+    @made.post("/v1/fleet/persons/export", dependencies=[Depends(guard.operator)])
     def export_everywhere(asked: PersonRequest) -> PersonAnswer:
         """What is kept of persons from every device."""
         return export(persons.EVERYWHERE, asked)
 
-    @made.get("/v1/fleet/erasures", dependencies=[Depends(operator)])
+    @made.get("/v1/fleet/erasures", dependencies=[Depends(guard.operator)])
     def erasures(
         after: Annotated[int, Query(ge=0, le=2**53)] = 0,
         limit: Annotated[int, Query(ge=1, le=200)] = 100,

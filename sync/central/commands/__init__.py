@@ -1,0 +1,1 @@
+"""``edge-central``'s commands, one module per subject."""

@@ -1,0 +1,26 @@
+"""What the commands share: options, settings and the open database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sync.central.database import Database
+from sync.central.settings import load_central_settings
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON objects, one a line.")]
+DataDir = Annotated[
+    Path | None, typer.Option("--data-dir", help="Folder of database, objects and token.")
+]
+
+
+@contextmanager
+def opened(data_dir: Path | None) -> Iterator[Database]:
+    """The configured database, closed when the block ends."""
+    settings = load_central_settings(data_dir=data_dir)
+    with closing(Database(settings.url)) as database:
+        yield database

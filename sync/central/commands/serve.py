@@ -1,0 +1,112 @@
+"""``edge-central serve``."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from threading import Event, Thread
+from typing import Annotated
+
+import httpx
+import typer
+import uvicorn
+
+from edge_runtime.commands.console import err, reported
+from edge_runtime.errors import ConfigError
+from sync.central.app import create_app
+from sync.central.commands.common import DataDir
+from sync.central.database import Database
+from sync.central.objects import Objects
+from sync.central.settings import CentralSettings, load_central_settings, operator_token
+from sync.central.worker import Worker
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on (127.0.0.1).")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on (8770).")] = None,
+    tls_cert: Annotated[Path | None, typer.Option(help="Certificate chain (PEM).")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Its private key (PEM).")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Serve the API until stopped."""
+    with reported(as_json=False):
+        settings = load_central_settings(
+            host=host, port=port, tls_cert=tls_cert, tls_key=tls_key, data_dir=data_dir
+        )
+        _check_tls(settings)
+        webhook = settings.webhook
+        token = operator_token(settings)
+        with closing(Database(settings.url)) as database, httpx.Client() as client:
+            if not settings.operator_token.get_secret_value():
+                err.print(f"operators' token: {settings.operator_token_file}", markup=False)
+            app = create_app(
+                database,
+                token,
+                objects=Objects(settings.objects_place),
+                body_timeout_s=settings.body_timeout_s,
+                rates=settings.rates,
+            )
+            server = uvicorn.Server(
+                uvicorn.Config(
+                    app,
+                    host=settings.host,
+                    port=settings.port,
+                    ssl_certfile=settings.tls_cert,
+                    ssl_keyfile=settings.tls_key,
+                    timeout_keep_alive=75,
+                    limit_concurrency=2048,
+                    backlog=2048,
+                    server_header=False,
+                    access_log=False,
+                )
+            )
+            with _working(Worker(database, webhook=webhook, client=client), server):
+                server.run()
+        if not server.started:
+            raise ConfigError(
+                f"{settings.host}:{settings.port} cannot be listened on.",
+                hint="Choose another with --host and --port.",
+            )
+
+
+def _check_tls(settings: CentralSettings) -> None:
+    for file in (settings.tls_cert, settings.tls_key):
+        if file is not None and not file.is_file():
+            raise ConfigError(f"{file} is not a file.")
+    if (settings.tls_cert is None) != (settings.tls_key is None):
+        raise ConfigError("A certificate needs its key.", hint="Give --tls-cert and --tls-key.")
+
+
+@contextmanager
+def _working(worker: Worker, server: uvicorn.Server) -> Iterator[None]:
+    """The worker beside the server. The service manager hears of it: when the server listens, and
+    after every round, for its watchdog."""
+    stop = Event()
+
+    def alive() -> None:
+        tell_systemd("READY=1\nWATCHDOG=1" if server.started else "WATCHDOG=1")
+
+    thread = Thread(target=worker.run, args=(stop,), kwargs={"alive": alive}, name="worker")
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def tell_systemd(state: str) -> None:
+    """Send the service manager a state (sd_notify(3)); does nothing where none listens."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        try:
+            sender.sendto(state.encode(), address)
+        except OSError as error:
+            err.print(f"systemd cannot be told: {error.strerror}.", markup=False)

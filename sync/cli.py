@@ -16,6 +16,7 @@ from edge_runtime.errors import ConfigError
 from edge_runtime.journal import Journal
 from sync.agent import Agent, Cycle
 from sync.link import Link, enroll, load_link, open_client
+from sync.updater.commands import install_carried, pull, rollback
 from sync.updater.tufclient import tuf_client
 from sync.uplink import PushReport, Uplink
 
@@ -25,6 +26,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Carry this device's records to the central server. Settings come from edge.toml, EDGE_*.",
 )
+app.command("pull")(pull)
+app.command("install")(install_carried)
+app.command("rollback")(rollback)
 app.command("tuf-client", hidden=True)(tuf_client)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON objects, one a line.")]
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of the journal.")]

@@ -6,10 +6,8 @@ the timestamp, which leads to all others, is replaced in one step at the end.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,7 +16,7 @@ from typing import Any
 from securesystemslib.signer import Signer
 from tuf.api.metadata import Metadata, MetaFile, Snapshot, TargetFile, Targets, Timestamp
 
-from edge_runtime.bundles.blobs import BlobStore, check_file, storage_errors
+from edge_runtime.bundles.blobs import BlobStore, check_file, exclusive, storage_errors
 from edge_runtime.bundles.manifest import BundleManifest
 from edge_runtime.errors import ConfigError
 from edge_runtime.files import atomic_writer, write_atomic
@@ -70,7 +68,7 @@ class RepositoryWriter:
     def begin(self, *, now: datetime | None = None) -> None:
         """Sign the first metadata of a new repository."""
         moment = now or datetime.now(UTC)
-        with self._locked():
+        with exclusive(self.folder):
             snapshot = Snapshot()
             for role, signers in self._targets_signers().items():
                 self._sign(role, Targets(), 1, signers, snapshot, moment)
@@ -101,7 +99,7 @@ class RepositoryWriter:
             StorageError: the folder cannot be read or written.
         """
         moment = now or datetime.now(UTC)
-        with self._locked():
+        with exclusive(self.folder):
             releases, components = self._current("releases"), self._current("components")
             release = release_of(manifest, self._next_decision(releases.signed, manifest.name))
             self._refuse_other(releases.signed, manifest)
@@ -137,7 +135,7 @@ class RepositoryWriter:
             StorageError: the folder cannot be read or written.
         """
         moment = now or datetime.now(UTC)
-        with self._locked():
+        with exclusive(self.folder):
             self._advance(self._current("snapshot").signed, moment)
 
     # ---- targets ----
@@ -253,15 +251,6 @@ class RepositoryWriter:
         with storage_errors(self.folder):
             write_atomic(self.folder / "metadata" / f"{version}{role}.json", content)
         return content
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        with storage_errors(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock = (self.folder / ".lock").open("wb")
-        with lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
 
 
 def _described(version: int, content: bytes) -> MetaFile:

@@ -154,7 +154,6 @@ class Repository:
         kept = self._dir / "root.json"
         if self._root is not None and not kept.exists():
             with storage_errors(self._dir):
-                kept.unlink(missing_ok=True)
                 write_atomic(kept, self._root)
         reading = read_clock(self._dir, self._wall or datetime.now(UTC), grace=self._grace)
         self.clock = reading.clock

@@ -143,6 +143,13 @@ class UpdateHome:
             write_atomic(self.folder / "rejected.json", canonical_json(body))
         return entry
 
+    def has_rejected(self, release: Release) -> bool:
+        """Whether this very decision was taken back here."""
+        return any(
+            (entry.manifest, entry.decision) == (release.manifest, release.decision)
+            for entry in self.rejected()
+        )
+
     def refuse_rejected(self, release: Release) -> None:
         """Refuse a release that was taken back here, unless it was decided anew since.
 

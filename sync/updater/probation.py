@@ -103,8 +103,10 @@ def take_back(
     now: datetime,
 ) -> None:
     """Take the bundle on trial back; it comes again only by a new signed decision."""
-    home.reject(release, reason, now)
-    _report(journal, "update_taken_back", release, reason, evidence)
+    # Reported first: a power cut in between may repeat a report, but never loses one.
+    if not home.has_rejected(release):
+        _report(journal, "update_taken_back", release, reason, evidence)
+        home.reject(release, reason, now)
     home.slots.roll_back()
     home.slots.noted()
 
@@ -212,13 +214,10 @@ def _note_fallen(home: UpdateHome, journal: Journal, now: datetime) -> Verdict |
     except ModelError:
         release = None
     reason = "It did not start three times in a row."
-    told = release is None or any(
-        (entry.manifest, entry.decision) == (release.manifest, release.decision)
-        for entry in home.rejected()
-    )
+    told = release is None or home.has_rejected(release)
     if release is not None and not told:
-        home.reject(release, reason, now)
         _report(journal, "update_taken_back", release, reason, {})
+        home.reject(release, reason, now)
     home.slots.noted()
     return None if told else Verdict("rollback", release, reason, {})
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from edge_runtime import __version__
 from edge_runtime.dialogue import Customer, SessionState
+from edge_runtime.engines import resident_mb
 from edge_runtime.errors import EngineError, LanguageError, ModelError
 from edge_runtime.journal import TurnRecord
 from edge_runtime.languages import language_code
@@ -228,6 +229,7 @@ class Run:
             models=self._rooms.model_names,
             outcome=outcome,
             error=error,
+            memory_mb=resident_mb(),
         )
 
     def _source(self) -> str:

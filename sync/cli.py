@@ -17,6 +17,8 @@ from sync.commands.opening import AsJson, DataDir, opened, uplink
 from sync.link import enroll, load_link
 from sync.pacing import Pace, load_sync_settings
 from sync.persons import send_erasures
+from sync.updater.commands import install_carried, pull, rollback
+from sync.updater.tufclient import tuf_client
 from sync.uplink import PushReport
 
 app = typer.Typer(
@@ -27,6 +29,10 @@ app = typer.Typer(
 )
 repair.add_to(app)
 persons.add_to(app)
+app.command("pull")(pull)
+app.command("install")(install_carried)
+app.command("rollback")(rollback)
+app.command("tuf-client", hidden=True)(tuf_client)
 
 
 def main() -> None:

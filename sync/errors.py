@@ -23,3 +23,13 @@ class CredentialError(SyncError, PermissionError):
     """The server does not accept this device's credential."""
 
     exit_code = 7
+
+
+class UpdateRefusedError(EdgeRuntimeError, PermissionError):
+    """What was offered as an update is not signed as it must be, is too old, or does not fit."""
+
+    exit_code = 8
+
+
+class UpdateTooSlowError(SyncError, TimeoutError):
+    """A server sends so slowly that waiting for it would hold the device up (slow retrieval)."""

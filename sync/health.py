@@ -9,6 +9,7 @@ upper bound of the rate lies below the floor.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -57,8 +58,41 @@ class RollbackRule:
             verdict = "commit"
         return Health(verdict, completed, dialogues, rate, upper)
 
+    def judge_history(self, completions: Iterable[bool]) -> Health:
+        """The verdict that judging after every one of these dialogues, in order, comes to first."""
+        completed, health = 0, self.judge(0, 0)
+        for dialogues, done in enumerate(completions, 1):
+            completed += done
+            health = self.judge(completed, dialogues)
+            if health.verdict != "watch":
+                break
+        return health
+
     def _is_improbable(self, completed: int, dialogues: int) -> bool:
         return at_most(completed, dialogues, self.floor) < 1 - self.confidence
+
+
+def rollback_probability(rule: RollbackRule, rate: float) -> float:
+    """The exact probability that ``rule`` takes back a version that truly completes ``rate``.
+
+    Computed over all histories of the window, dialogue by dialogue; no simulation.
+    """
+    watched = {0: 1.0}
+    taken_back = 0.0
+    for dialogues in range(1, rule.window + 1):
+        step: dict[int, float] = {}
+        for completed, mass in watched.items():
+            step[completed + 1] = step.get(completed + 1, 0.0) + mass * rate
+            step[completed] = step.get(completed, 0.0) + mass * (1 - rate)
+        verdicts = {n: rule.judge(n, dialogues).verdict == "rollback" for n in step}
+        taken_back += math.fsum(mass for n, mass in step.items() if verdicts[n])
+        watched = {n: mass for n, mass in step.items() if not verdicts[n]}
+    return taken_back
+
+
+def at_least(seen: int, trials: int, rate: float) -> float:
+    """P(X ≥ seen) for X binomial over ``trials`` with ``rate`` in (0, 1)."""
+    return at_most(trials - seen, trials, 1 - rate)
 
 
 def at_most(completed: int, dialogues: int, rate: float) -> float:

@@ -6,6 +6,7 @@ Models, bundles and slots share one store; the same bytes are kept once and hard
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import re
@@ -90,6 +91,25 @@ def require_space(folder: Path, needed: int) -> None:
             f"{(needed + _SPARE_BYTES) / 1e6:.0f} MB are needed.",
             hint="Free some space, or choose another folder with EDGE_MODELS_DIR.",
         )
+
+
+@contextmanager
+def exclusive(folder: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold ``folder`` against a second writer; ``waiting`` is called if there is one.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("wb")
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting()
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 class BlobStore:

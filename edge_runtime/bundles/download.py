@@ -64,7 +64,7 @@ def _attempt(client: httpx.Client, archive: Archive, part: Path, progress: Progr
             raise FetchError(
                 f"{archive.spec} answered {response.status_code} {response.reason_phrase}."
             )
-        start = _start_of(response)
+        start = first_byte(response)
         if start not in {0, have}:
             raise FetchError(f"{archive.spec} answered with another range than asked for.")
         total = start + int(response.headers.get("Content-Length", archive.max_size - start))
@@ -90,8 +90,8 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _start_of(response: httpx.Response) -> int:
-    """First byte that the answer carries: 0 unless the server honoured the range."""
+def first_byte(response: httpx.Response) -> int:
+    """First byte that the answer carries: 0 unless the server honoured the range, -1 if unclear."""
     if response.status_code == httpx.codes.OK:
         return 0
     found = re.match(r"bytes (\d{1,18})-", response.headers.get("Content-Range", ""))

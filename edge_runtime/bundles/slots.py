@@ -3,7 +3,8 @@
 A slot is a folder of hard links into the content-addressed store. Which slot runs is one small file
 that is replaced atomically, so a power cut leaves the old choice or the new, never neither. A new
 bundle is on trial until :meth:`Slots.commit`; three failed starts on trial bring back the last good
-slot.
+slot, or, where there is none, the models that came with the device. While a bundle is on trial the
+other slot holds the last good one and is not filled.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pydantic import Field
 from edge_runtime.bundles.blobs import BlobStore, check_file, storage_errors
 from edge_runtime.bundles.documents import Strict, canonical_json, read_document
 from edge_runtime.bundles.manifest import BundleManifest
-from edge_runtime.errors import ModelMissingError
+from edge_runtime.errors import ModelError, ModelMissingError
 from edge_runtime.files import write_atomic
 
 SlotName = Literal["a", "b"]
@@ -28,11 +29,15 @@ MAX_FAILED_STARTS = 3
 
 @dataclass(frozen=True, slots=True)
 class SlotState:
-    """Which slot runs, which one last worked, and how often the running one failed to start."""
+    """Which slot runs, which one last worked, and how often the running one failed to start.
+
+    ``fallen`` is the slot of a bundle that was taken back, until that has been noted.
+    """
 
     active: SlotName | None = None
     good: SlotName | None = None
     failed_starts: int = 0
+    fallen: SlotName | None = None
 
     @property
     def on_trial(self) -> bool:
@@ -45,6 +50,7 @@ class _State(Strict):
     active: SlotName | None
     good: SlotName | None
     failed_starts: int = Field(ge=0, le=MAX_FAILED_STARTS)
+    fallen: SlotName | None = None
 
 
 class Slots:
@@ -79,18 +85,27 @@ class Slots:
         """The slot that does not run, which the next bundle goes into."""
         return "b" if self.state.active == "a" else "a"
 
-    def fill(self, manifest: BundleManifest) -> SlotName:
+    def fill(self, manifest: BundleManifest, notes: Mapping[str, bytes] | None = None) -> SlotName:
         """Put a bundle, whose components are all in the store, into the inactive slot.
 
         The running slot is not touched. Whatever the inactive slot held is given up.
 
+        Args:
+            notes: small files kept beside the manifest, such as why the bundle is here.
+
         Raises:
+            ModelError: a bundle is on trial, and the other slot is what it may fall back to.
             ModelMissingError: a component is not in the store.
             ModelCorruptError: a component's content is wrong.
             StorageError: the disk is full or read-only.
         """
         name = self.inactive
         slot = self.root / name
+        if self.state.on_trial and self.state.good == name:
+            raise ModelError(
+                "The running bundle is still on trial; the last good one is kept beside it.",
+                hint="Wait for its verdict, or take it back: edge-sync rollback",
+            )
         for component in manifest.components:
             path = self.blobs.path(component.sha256)
             label = f"Component '{component.name}'"
@@ -100,6 +115,8 @@ class Slots:
             shutil.rmtree(slot, ignore_errors=True)
             for component in manifest.components:
                 self.blobs.link(component.sha256, slot / "files" / component.name)
+            for note, content in (notes or {}).items():
+                write_atomic(slot / note, content)
             # Written last: a slot without its manifest is an unfinished one.
             write_atomic(slot / "manifest.json", manifest.to_json())
         return name
@@ -117,6 +134,14 @@ class Slots:
             except FileNotFoundError:
                 raise ModelMissingError(f"Slot {name} holds no bundle.") from None
         return BundleManifest.from_json(data)
+
+    def note(self, name: SlotName, note: str) -> bytes | None:
+        """A small file that :meth:`fill` put beside the manifest, or ``None``."""
+        with storage_errors(self.root):
+            try:
+                return (self.root / name / note).read_bytes()
+            except FileNotFoundError:
+                return None
 
     def files(self, name: SlotName) -> Mapping[str, Path]:
         """A slot's files by name, each just checked against its size and sha256.
@@ -150,21 +175,64 @@ class Slots:
         state = self.state
         self._write(SlotState(active=state.active, good=state.active))
 
+    def roll_back(self) -> SlotState:
+        """Take a bundle on trial back: the last good slot runs, or the device's own models."""
+        state = self.state
+        if state.on_trial:
+            self._write(SlotState(active=state.good, good=state.good, fallen=state.active))
+        return self.state
+
+    def noted(self) -> None:
+        """Whoever keeps account knows of the fallen bundle."""
+        if self.state.fallen is not None:
+            self._write(replace(self.state, fallen=None))
+
+    def begin_start(self) -> SlotName | None:
+        """Choose what to run and count the attempt before anything can crash; needs no network.
+
+        Call :meth:`started` once the bundle serves. A bundle on trial that three times did not get
+        that far, or whose files are damaged, is taken back.
+
+        Returns:
+            The slot to run, its content checked; ``None`` for the models that came with the device.
+        """
+        state = self.state
+        if state.failed_starts == MAX_FAILED_STARTS:
+            state = self.roll_back()
+        while state.active is not None:
+            try:
+                self.files(state.active)
+            except ModelError:
+                if not state.on_trial:
+                    raise
+                state = self.roll_back()
+            else:
+                failed = min(state.failed_starts + 1, MAX_FAILED_STARTS)
+                self._write(replace(state, failed_starts=failed))
+                return state.active
+        return None
+
+    def started(self) -> None:
+        """The running bundle serves: this start did not fail."""
+        if self.state.failed_starts:
+            self._write(replace(self.state, failed_starts=0))
+
     def start_failed(self) -> SlotState:
         """Count a failed start; the third one on trial switches back to the last good slot."""
         state = self.state
         failed = min(state.failed_starts + 1, MAX_FAILED_STARTS)
-        if failed == MAX_FAILED_STARTS and state.on_trial and state.good is not None:
-            self._write(SlotState(active=state.good, good=state.good))
-        else:
-            self._write(replace(state, failed_starts=failed))
+        if failed == MAX_FAILED_STARTS and state.on_trial:
+            return self.roll_back()
+        self._write(replace(state, failed_starts=failed))
         return self.state
 
     def _forget(self, name: SlotName) -> None:
-        """Stop calling a slot good whose content is about to be replaced."""
+        """Stop calling a slot good or fallen whose content is about to be replaced."""
         state = self.state
-        if state.good == name:
-            self._write(replace(state, good=None))
+        if name in {state.good, state.fallen}:
+            good = None if state.good == name else state.good
+            fallen = None if state.fallen == name else state.fallen
+            self._write(replace(state, good=good, fallen=fallen))
 
     def _write(self, state: SlotState) -> None:
         with storage_errors(self.root):

@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -20,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from edge_runtime.bundles.blobs import SHA256, BlobStore, check_file, storage_errors
+from edge_runtime.bundles.blobs import SHA256, BlobStore, check_file, exclusive, storage_errors
 from edge_runtime.bundles.catalogue import Catalogue, ModelEntry, ModelFile, safe_name
 from edge_runtime.errors import ModelCorruptError, ModelError, ModelMissingError
 from edge_runtime.files import sync_folder, write_atomic
@@ -229,15 +228,7 @@ class ModelStore:
         Raises:
             StorageError: the store cannot be written.
         """
-        with storage_errors(self.root):
-            self.root.mkdir(parents=True, exist_ok=True)
-            lock = (self.root / ".lock").open("wb")
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                waiting()
-                fcntl.flock(lock, fcntl.LOCK_EX)
+        with exclusive(self.root, waiting):
             yield
 
     def _check(self, installed: Installed) -> None:

@@ -236,6 +236,15 @@ class Journal:
         kind, payload = records[seq - first]
         return kind, payloads.encode(payload)
 
+    @property
+    def newest(self) -> int:
+        """The number of the newest turn, 0 before the first."""
+        with self._lock, reading(self._path):
+            (number,) = self._db.conn.execute(
+                "SELECT COALESCE(MAX(number), 0) FROM turns"
+            ).fetchone()
+        return int(number)
+
     def _turns_from(self, since: str) -> Iterator[TurnRecord]:
         number = 0
         while page := self.turns_since(number):

@@ -22,7 +22,8 @@ class TurnRecord:
     ``started_at`` is UTC, ISO 8601. ``entities`` holds JSON-able mappings with at least ``type``
     and ``value``. ``timings_ms`` maps a stage to milliseconds; ``first_token`` and ``total`` count
     from the end of the customer's input. ``models`` maps a stage to its model's id or hash.
-    ``outcome`` is "done", "cancelled" (barge-in) or "failed" (``error`` says why).
+    ``outcome`` is "done", "cancelled" (barge-in) or "failed" (``error`` says why). ``memory_mb`` is
+    what the process held when the turn ended, 0 where unknown.
     """
 
     turn_id: str
@@ -51,6 +52,7 @@ class TurnRecord:
     models: Mapping[str, str] = field(default_factory=dict)
     outcome: str = "done"
     error: str = ""
+    memory_mb: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from edge_runtime.bundles.blobs import BlobStore
 from edge_runtime.bundles.manifest import BundleManifest, Component
 from edge_runtime.bundles.slots import MAX_FAILED_STARTS, Slots
-from edge_runtime.errors import ModelCorruptError, ModelMissingError, StorageError
+from edge_runtime.errors import ModelCorruptError, ModelError, ModelMissingError, StorageError
 
 
 def bundle(blobs: BlobStore, version: int) -> BundleManifest:
@@ -68,6 +68,57 @@ def test_a_committed_bundle_is_not_rolled_back(slots: Slots) -> None:
     for _ in range(5):
         assert slots.start_failed().active == running
     assert slots.state.failed_starts == MAX_FAILED_STARTS
+
+
+def test_three_starts_that_never_serve_bring_back_the_last_good_slot(slots: Slots) -> None:
+    install(slots, 1)
+    slots.commit()
+    good = slots.state.active
+    install(slots, 2)
+    assert [slots.begin_start() == good for _ in range(4)] == [False, False, False, True]
+
+
+def test_a_start_that_serves_is_forgiven_the_ones_before(slots: Slots) -> None:
+    install(slots, 1)
+    slots.commit()
+    install(slots, 2)
+    running = slots.state.active
+    for _ in range(5):
+        assert slots.begin_start() == running
+        assert slots.begin_start() == running
+        slots.started()
+
+
+def test_without_a_good_slot_a_failing_bundle_leaves_the_devices_own_models(slots: Slots) -> None:
+    install(slots, 1)
+    assert [slots.begin_start() is None for _ in range(4)] == [False, False, False, True]
+    assert slots.state.active is None
+
+
+def test_a_damaged_bundle_on_trial_is_taken_back_at_the_start(slots: Slots) -> None:
+    install(slots, 1)
+    slots.commit()
+    good = slots.state.active
+    install(slots, 2)
+    assert slots.state.active is not None
+    path = slots.files(slots.state.active)["nlu/model.onnx"]
+    path.unlink()
+    assert slots.begin_start() == good
+
+
+def test_while_on_trial_the_last_good_slot_is_not_overwritten(slots: Slots) -> None:
+    install(slots, 1)
+    slots.commit()
+    install(slots, 2)
+    with pytest.raises(ModelError, match="on trial"):
+        slots.fill(bundle(slots.blobs, 3))
+    assert slots.manifest(slots.inactive).version == "1"
+
+
+def test_notes_lie_beside_the_manifest(slots: Slots) -> None:
+    name = slots.fill(bundle(slots.blobs, 1), {"release.json": b"{}"})
+    assert slots.note(name, "release.json") == b"{}"
+    assert slots.note(name, "other.json") is None
 
 
 def test_an_empty_slot_is_not_activated(slots: Slots) -> None:
@@ -146,12 +197,24 @@ class SlotLife(RuleBasedStateMachine):
 
     @rule()
     def new_bundle(self) -> None:
-        self.update()
+        if not self.slots.state.on_trial:
+            self.update()
 
     @rule()
     def fill_only(self) -> None:
-        self.version += 1
-        self.slots.fill(bundle(self.slots.blobs, self.version))
+        if not self.slots.state.on_trial:
+            self.version += 1
+            self.slots.fill(bundle(self.slots.blobs, self.version))
+
+    @rule(serves=st.booleans())
+    def restarts(self, serves: bool) -> None:
+        assert self.slots.begin_start() == self.slots.state.active
+        if serves:
+            self.slots.started()
+
+    @rule()
+    def taken_back(self) -> None:
+        self.slots.roll_back()
 
     @rule()
     def works(self) -> None:

@@ -1,0 +1,242 @@
+"""Whether a bundle on trial stays: watched against the one before it, then kept or taken back.
+
+Completion is judged after every closed dialogue by :class:`~sync.health.RollbackRule`. A dialogue
+counts only once it has been silent for 30 minutes, so a verdict never rests on less than half an
+hour. Four more things are looked at once, when the window is full: escalations, late first words,
+failed turns and memory. Each takes a bundle back only if what was seen has a probability below
+:data:`RARE` for a version no worse than allowed, so that all five together take back a healthy
+version in fewer than 1 % of cases (0.88 % + 4 × 0.02 %).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from edge_runtime.errors import ModelError
+from edge_runtime.journal import Dialogue, Journal, Step, TurnRecord, dialogues
+from edge_runtime.journal.completion import parse_time
+from sync.health import RollbackRule, at_least
+from sync.updater.home import TRIAL_NOTE, UpdateHome
+from sync.updater.release import Release
+
+RARE = 2e-4
+_BEFORE_TURNS = 2000
+_MAX_TURNS = 20_000
+_LATE_FACTOR = 2.0
+_LEAST_TURNS = 50
+_ALLOWED = {"escalated": 0.15, "late": 0.10, "failed": 0.02, "heavy": 0.10}
+"""Shares that any version may reach; a share the version before had is allowed too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What a version did: counts over closed dialogues and over turns."""
+
+    turns: int
+    dialogues: int
+    completed: int
+    escalated: int
+    failed: int
+    first_token_ms: float | None
+    late_ms: float | None
+    memory_mb: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of a trial, in one sentence, with what it rests on."""
+
+    verdict: Literal["watch", "commit", "rollback"]
+    release: Release | None
+    reason: str
+    evidence: dict[str, Any]
+
+
+def check_probation(
+    home: UpdateHome,
+    journal: Journal,
+    *,
+    rule: RollbackRule | None = None,
+    now: datetime | None = None,
+) -> Verdict | None:
+    """Judge the bundle on trial and act on it; ``None`` where none is.
+
+    A bundle that the start-up counter took back is noted here. Verdicts are reported centrally with
+    their evidence (an audit record). Killed at any step, the next call comes to the same end.
+
+    Raises:
+        ModelCorruptError: a note is damaged.
+        StorageError: the journal or a slot cannot be read or written.
+    """
+    moment = now or datetime.now(UTC)
+    if fallen := _note_fallen(home, journal, moment):
+        return fallen
+    active = home.slots.state.active
+    if active is None or not home.slots.state.on_trial:
+        return None
+    release = home.release(active)
+    turns = _turns(journal, _since(home.slots.note(active, TRIAL_NOTE)))
+    verdict = judge(turns.after, turns.before, rule or RollbackRule(), moment, release, home)
+    if verdict.verdict == "rollback" and release is not None:
+        take_back(home, journal, release, verdict.reason, verdict.evidence, moment)
+    elif verdict.verdict == "rollback":
+        home.slots.roll_back()
+        home.slots.noted()
+    elif verdict.verdict == "commit":
+        home.slots.commit()
+        _report(journal, "update_kept", release, verdict.reason, verdict.evidence)
+    return verdict
+
+
+def take_back(
+    home: UpdateHome,
+    journal: Journal,
+    release: Release,
+    reason: str,
+    evidence: dict[str, Any],
+    now: datetime,
+) -> None:
+    """Take the bundle on trial back; it comes again only by a new signed decision."""
+    # Reported first: a power cut in between may repeat a report, but never loses one.
+    if not home.has_rejected(release):
+        _report(journal, "update_taken_back", release, reason, evidence)
+        home.reject(release, reason, now)
+    home.slots.roll_back()
+    home.slots.noted()
+
+
+def judge(
+    after: Sequence[TurnRecord],
+    before: Sequence[TurnRecord],
+    rule: RollbackRule,
+    now: datetime,
+    release: Release | None,
+    home: UpdateHome,
+) -> Verdict:
+    """The verdict on the turns ``after`` the switch, against those ``before`` it."""
+    seen, known = observe(after, now), observe(before, now)
+    health = rule.judge_history(dialogue.completed for dialogue in _closed(after, now))
+    evidence = {"after": asdict(seen), "before": asdict(known), "completion": asdict(health)}
+    if health.verdict == "rollback":
+        reason = (
+            f"{health.completed} of {health.dialogues} dialogues were completed: the rate is below "
+            f"{rule.floor:.0%} with {rule.confidence:.0%} confidence."
+        )
+        return Verdict("rollback", release, reason, evidence)
+    if health.verdict == "watch":
+        reason = f"{seen.dialogues} of {rule.window} dialogues watched."
+        return Verdict("watch", release, reason, evidence)
+    first = _first_tokens(after)
+    late = None if known.late_ms is None else _LATE_FACTOR * known.late_ms
+    limit_mb = home.settings.engines.memory_mb
+    counted = {
+        "escalated": (seen.escalated, seen.dialogues, _share(known.escalated, known.dialogues)),
+        "late": (_above(first, late), len(first), 0.0),
+        "failed": (seen.failed, seen.turns, _share(known.failed, known.turns)),
+        "heavy": (_above([float(turn.memory_mb) for turn in after], limit_mb), seen.turns, 0.0),
+    }
+    for name, (count, trials, share) in counted.items():
+        allowed = max(_ALLOWED[name], min(share, 0.9))
+        if trials and at_least(count, trials, allowed) < RARE:
+            reason = f"{count} of {trials} {_WORDS[name]}; {allowed:.0%} would be allowed."
+            return Verdict("rollback", release, reason, evidence)
+    return Verdict("commit", release, f"{seen.dialogues} dialogues, none of it worse.", evidence)
+
+
+_WORDS = {
+    "escalated": "dialogues were handed to a person",
+    "late": "turns began more than twice as late as before",
+    "failed": "turns failed",
+    "heavy": "turns ended above the memory that the profile allows",
+}
+
+
+def observe(turns: Sequence[TurnRecord], now: datetime) -> Observation:
+    """Counts over some turns; dialogues are those closed at ``now``."""
+    closed = _closed(turns, now)
+    first = _first_tokens(turns)
+    held = [turn.memory_mb for turn in turns if turn.memory_mb]
+    return Observation(
+        turns=len(turns),
+        dialogues=len(closed),
+        completed=sum(dialogue.completed for dialogue in closed),
+        escalated=sum(dialogue.escalated for dialogue in closed),
+        failed=sum(turn.outcome == "failed" for turn in turns),
+        first_token_ms=statistics.median(first) if first else None,
+        late_ms=statistics.quantiles(first, n=20)[-1] if len(first) >= _LEAST_TURNS else None,
+        memory_mb=statistics.median(held) if held else None,
+    )
+
+
+def _closed(turns: Sequence[TurnRecord], now: datetime) -> list[Dialogue]:
+    """The dialogues closed at ``now``, in the order they ended."""
+    steps = []
+    for turn in turns:
+        with contextlib.suppress(ValueError):
+            at = parse_time(turn.started_at)
+            steps.append(Step(turn.session, at, turn.decision, turn.intent, turn.outcome))
+    steps.sort(key=lambda step: (step.session, step.at))
+    found = [dialogue for dialogue in dialogues(steps) if dialogue.closed(now)]
+    return sorted(found, key=lambda dialogue: dialogue.ended_at)
+
+
+@dataclass(frozen=True, slots=True)
+class _Turns:
+    before: list[TurnRecord]
+    after: list[TurnRecord]
+
+
+def _turns(journal: Journal, since: int) -> _Turns:
+    before = journal.turns_since(max(since - _BEFORE_TURNS, 0), limit=min(since, _BEFORE_TURNS))
+    after = journal.turns_since(since, limit=_MAX_TURNS)
+    return _Turns([turn for n, turn in before if n <= since], [turn for _, turn in after])
+
+
+def _since(note: bytes | None) -> int:
+    try:
+        return max(int(json.loads(note or b"{}")["since_turn"]), 0)
+    except (ValueError, KeyError, TypeError):
+        return 0
+
+
+def _note_fallen(home: UpdateHome, journal: Journal, now: datetime) -> Verdict | None:
+    slot = home.slots.state.fallen
+    if slot is None:
+        return None
+    try:
+        release = home.release(slot)
+    except ModelError:
+        release = None
+    reason = "It did not start three times in a row."
+    told = release is None or home.has_rejected(release)
+    if release is not None and not told:
+        _report(journal, "update_taken_back", release, reason, {})
+        home.reject(release, reason, now)
+    home.slots.noted()
+    return None if told else Verdict("rollback", release, reason, {})
+
+
+def _report(
+    journal: Journal, event: str, release: Release | None, reason: str, evidence: dict[str, Any]
+) -> None:
+    about = {} if release is None else asdict(release)
+    journal.audit(event, {**about, "reason": reason, "evidence": json.dumps(evidence)})
+
+
+def _first_tokens(turns: Sequence[TurnRecord]) -> list[float]:
+    found = (turn.timings_ms.get("first_token") for turn in turns)
+    return [float(ms) for ms in found if ms is not None]
+
+
+def _above(values: Sequence[float], limit: float | None) -> int:
+    return 0 if limit is None else sum(value > limit for value in values)
+
+
+def _share(count: int, of: int) -> float:
+    return count / of if of else 0.0

@@ -13,17 +13,6 @@ import numpy as np
 from converters.evaluate.scoring import BLOCK, CONTEXT, Logits, Refused
 
 
-def open_scorer(path: Path, threads: int) -> LlamaScorer:
-    """The model at ``path``.
-
-    Raises:
-        Refused: llama.cpp cannot load it.
-    """
-    llama_cpp.llama_log_set(_quiet, ctypes.c_void_p(0))
-    llama_cpp.llama_backend_init()
-    return LlamaScorer(path, threads)
-
-
 class LlamaScorer:
     """A GGUF model, its key-value cache as the runtime keeps it (16-bit floats)."""
 

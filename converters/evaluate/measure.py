@@ -10,12 +10,11 @@ standard output; ``[done/all]`` lines on standard error tell how far it is.
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import sys
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from converters.evaluate.engines import engine_of
 from converters.evaluate.scoring import (
@@ -36,8 +35,20 @@ def open_scorer(model: Path, threads: int) -> Scorer:
     Raises:
         Refused: the engine cannot load it.
     """
-    module = importlib.import_module(f"converters.evaluate.{engine_of(model)}_measure")
-    return cast(Scorer, module.open_scorer(model, threads))
+    # Each engine is imported alone: the process's peak memory is measured.
+    match engine_of(model):
+        case "llama":
+            from converters.evaluate.llama_measure import LlamaScorer
+
+            return LlamaScorer(model, threads)
+        case "onnx":
+            from converters.evaluate.onnx_measure import OnnxScorer
+
+            return OnnxScorer(model, threads)
+        case "torch":
+            from converters.evaluate.torch_measure import TorchScorer
+
+            return TorchScorer(model, threads)
 
 
 def measure(job: dict[str, Any]) -> dict[str, float]:

@@ -12,22 +12,12 @@ from edge_runtime.errors import EngineError
 from edge_runtime.generation.onnx_decoder import OnnxDecoder
 
 
-def open_scorer(path: Path, threads: int) -> OnnxScorer:
-    """The decoder in the folder ``path``.
-
-    Raises:
-        Refused: it cannot be loaded.
-    """
-    return OnnxScorer(path, threads)
-
-
 class OnnxScorer:
     """A decoder run as the runtime runs it, its key-value cache in 32-bit floats."""
 
     def __init__(self, path: Path, threads: int) -> None:
         try:
             self._tokenizer = Tokenizer.from_file(str(path / "tokenizer.json"))
-            self._tokenizer.encode_special_tokens = True
         except Exception as error:  # the library raises nothing more specific
             raise Refused(f"{path / 'tokenizer.json'} cannot be read: {error}.") from error
         try:
@@ -38,7 +28,14 @@ class OnnxScorer:
         self._past = self._decoder.empty
 
     def tokens(self, text: str) -> list[int]:
-        # As plain text without a start token, as the other engines of the same table read it.
+        return self._tokens(text, plain=True)
+
+    def markup(self, text: str) -> list[int]:
+        return self._tokens(text, plain=False)
+
+    def _tokens(self, text: str, *, plain: bool) -> list[int]:
+        # Without a start token, as the other engines of the same table read it.
+        self._tokenizer.encode_special_tokens = plain
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def forget(self) -> None:

@@ -1,8 +1,8 @@
 """What measuring asks of a language model, whatever runs it, and the measures themselves.
 
-Each engine is one module with ``open_scorer(path, threads) -> Scorer``: ``llama_measure`` (a GGUF
-file), ``onnx_measure`` (a folder with ``model.onnx``), ``torch_measure`` (a folder with
-``config.json`` and safetensors). The reference's expectations are written to a file once, so that
+Each engine is one module with one such class: ``llama_measure`` (a GGUF file), ``onnx_measure`` (a
+folder with ``model.onnx``), ``torch_measure`` (a folder with ``config.json`` and safetensors).
+The reference's expectations are written to a file once, so that
 every format of a model is held against the same numbers and no process runs two models.
 """
 

@@ -23,15 +23,6 @@ from edge_runtime.generation.chatml import (
 )
 
 
-def open_scorer(path: Path, threads: int) -> TorchScorer:
-    """The model in the folder ``path``.
-
-    Raises:
-        Refused: it cannot be loaded.
-    """
-    return TorchScorer(path, threads)
-
-
 class TorchScorer:
     """A causal language model in 32-bit floats on the CPU, cache included."""
 

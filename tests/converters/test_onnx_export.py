@@ -20,11 +20,14 @@ from lm_kit import tiny_lm
 from onnx_kit import copied, tiny_encoder
 
 from converters.errors import ConversionError, ModelFileError, OptionError
+from converters.evaluate.measure import open_scorer
+from converters.evaluate.scoring import reply_accuracy
 from converters.onnx import export as exporting
 from converters.onnx.export import Exported, export_onnx
 from converters.onnx.folder import read_folder
 from edge_runtime.errors import StorageError
 from edge_runtime.generation import LanguageModel, Prompt
+from edge_runtime.generation.chatml import END
 from edge_runtime.generation.onnx import OnnxModel
 from edge_runtime.generation.onnx_decoder import OnnxDecoder
 
@@ -73,6 +76,20 @@ def test_greedy_text_is_that_of_torch(
     ]
     assert any(wanted)
     assert replies(model) == wanted
+
+
+@pytest.mark.parametrize("architecture", ["llama", "qwen2"])
+def test_replies_hoped_for_are_as_likely_as_in_torch(
+    sources: dict[str, Path], exported: dict[str, Exported], architecture: str
+) -> None:
+    folder = exported[architecture].folder.path
+    scorers = [open_scorer(path, 1) for path in (sources[architecture], folder)]
+    # Chat markup that a customer types is text; the runtime's own is what it stands for.
+    assert len({tuple(scorer.tokens(f"a {END} b")) for scorer in scorers}) == 1
+    assert {len(scorer.markup(END)) for scorer in scorers} == {1}
+    asked = [(prompt, "the shop is open") for prompt in PROMPTS]
+    in_torch, in_onnx = (reply_accuracy(scorer, asked) for scorer in scorers)
+    assert in_torch == in_onnx
 
 
 @pytest.mark.parametrize("name", ["llama", "qwen2", "bert"])

@@ -230,7 +230,7 @@ def judged(
 
 
 def _notes(reference: Path) -> tuple[str, ...]:
-    if engine_of(reference) != "llama":
+    if engine_of(reference) != "llama" or not reference.is_file():
         return ()
     share = grid_share(reference)
     if share == 0:

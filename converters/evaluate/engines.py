@@ -11,23 +11,25 @@ from converters.errors import ModelFileError
 from converters.formats import refuse_pickle
 from converters.gguf import read_header
 from edge_runtime.bundles.blobs import sha256_of
+from edge_runtime.generation.registry import ADAPTER
 
 EngineName = Literal["llama", "onnx", "torch"]
 
 _EIGHT: Final = 7.0
 _SIXTEEN: Final = 15.0
 _EIGHT_BIT_OPERATORS: Final = (b"MatMulInteger", b"DynamicQuantizeLinear", b"DequantizeLinear")
+_GGUF: Final = "model.gguf"
 _PICKLES: Final = frozenset({".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"})
 
 
 def engine_of(model: Path) -> EngineName:
-    """``llama`` for a GGUF file, ``onnx`` for a folder with ``model.onnx``, ``torch`` for a
-    Hugging Face folder.
+    """``llama`` for a GGUF file or a folder with ``model.gguf`` and an adapter, ``onnx`` for one
+    with ``model.onnx``, ``torch`` for a Hugging Face folder.
 
     Raises:
         ModelFileError: it is none of them.
     """
-    if model.is_file():
+    if model.is_file() or (model / _GGUF).is_file():
         return "llama"
     if (model / "model.onnx").is_file():
         return "onnx"
@@ -39,6 +41,14 @@ def engine_of(model: Path) -> EngineName:
     )
 
 
+def gguf_files(model: Path) -> dict[str, Path]:
+    """A GGUF model's files by the names that the runtime gives them."""
+    if model.is_file():
+        return {_GGUF: model}
+    names = (_GGUF, ADAPTER)
+    return {name: model / name for name in names if (model / name).is_file()}
+
+
 def check_model(model: Path) -> None:
     """Refuse what must not reach an engine: pickles, cut-off files, folders of neither kind.
 
@@ -46,7 +56,8 @@ def check_model(model: Path) -> None:
         ModelFileError: with the reason.
     """
     if engine_of(model) == "llama":
-        read_header(model)
+        for file in gguf_files(model).values():
+            read_header(file)
         return
     for file in _files(model):
         if file.suffix.lower() in _PICKLES:
@@ -61,7 +72,7 @@ def model_size(model: Path) -> int:
 def weight_count(model: Path) -> int:
     """How many weights it holds; 0 where its format does not say."""
     if engine_of(model) == "llama":
-        return read_header(model).weights
+        return sum(read_header(file).weights for file in gguf_files(model).values())
     return 0
 
 
@@ -72,7 +83,8 @@ def stored_bits(model: Path) -> int:
     """
     if engine_of(model) != "llama":
         return _onnx_bits(model / "model.onnx")
-    matrices = [tensor for tensor in read_header(model).tensors if tensor.matrix]
+    header = read_header(gguf_files(model)[_GGUF])
+    matrices = [tensor for tensor in header.tensors if tensor.matrix]
     bits = sum(tensor.size for tensor in matrices) * 8 / sum(t.weights for t in matrices)
     return 4 if bits < _EIGHT else 8 if bits < _SIXTEEN else 16
 

@@ -10,20 +10,37 @@ from typing import Any
 import llama_cpp
 import numpy as np
 
+from converters.evaluate.engines import gguf_files
 from converters.evaluate.scoring import BLOCK, CONTEXT, Logits, Refused
+from edge_runtime.errors import EngineError
+from edge_runtime.generation.llama import attach_adapter
+from edge_runtime.generation.registry import ADAPTER
 
 
 class LlamaScorer:
-    """A GGUF model, its key-value cache as the runtime keeps it (16-bit floats)."""
+    """A GGUF model, its key-value cache as the runtime keeps it (16-bit floats).
+
+    Raises:
+        Refused: llama.cpp cannot load it.
+    """
 
     def __init__(self, path: Path, threads: int) -> None:
+        llama_cpp.llama_log_set(_quiet, ctypes.c_void_p(0))
+        llama_cpp.llama_backend_init()
+        files = gguf_files(path)
         params = llama_cpp.llama_model_default_params()
-        self._model = llama_cpp.llama_model_load_from_file(str(path).encode(), params)
+        weights = str(files["model.gguf"]).encode()
+        self._model = llama_cpp.llama_model_load_from_file(weights, params)
         if not self._model:
             raise Refused(f"llama.cpp cannot load {path}.")
         self._context = llama_cpp.llama_init_from_model(self._model, self._params(threads))
         if not self._context:
             raise Refused(f"There is not enough memory to run {path}.")
+        if ADAPTER in files:
+            try:
+                attach_adapter(self._model, self._context, files[ADAPTER])
+            except EngineError as error:
+                raise Refused(str(error)) from error
         self._vocab = llama_cpp.llama_model_get_vocab(self._model)
         self._memory = llama_cpp.llama_get_memory(self._context)
         self._batch = llama_cpp.llama_batch_init(BLOCK, 0, 1)

@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 from typing import Any, Final
 
-from converters.evaluate.engines import engine_of
+from converters.evaluate.engines import engine_of, gguf_files
 from converters.evaluate.scoring import Refused, report
 from edge_runtime.errors import EngineError
 from edge_runtime.generation import LanguageModel, Prompt
@@ -34,7 +34,7 @@ def open_model(path: Path, threads: int, *, exact: bool) -> LanguageModel:
         from edge_runtime.generation.llama import LlamaModel
 
         kind = ExactLlamaModel if exact else LlamaModel
-        return kind({"model.gguf": path}, threads=threads, context=_CONTEXT)
+        return kind(gguf_files(path), threads=threads, context=_CONTEXT)
     if engine == "onnx":
         from edge_runtime.generation.onnx import OnnxModel
 

@@ -30,6 +30,7 @@ from edge_runtime.generation.chatml import (
     SYSTEM,
     USER,
 )
+from edge_runtime.generation.registry import ADAPTER
 
 _SCRATCH = 0
 
@@ -38,13 +39,14 @@ class LlamaModel:
     """A chat model in ChatML form (Qwen2.5, SmolLM2).
 
     Args:
-        files: the model's files; ``model.gguf`` is read, memory-mapped.
+        files: the model's files; ``model.gguf`` is read, memory-mapped, and ``adapter.gguf``, a
+            LoRA adapter for it, where there is one.
         threads: CPU threads.
         context: KV cache size in tokens, shared by all kept prefixes and the running turn.
         kept: how many contexts stay cached at most.
 
     Raises:
-        EngineError: llama.cpp refuses the file.
+        EngineError: llama.cpp refuses a file.
     """
 
     def __init__(
@@ -71,6 +73,8 @@ class LlamaModel:
         self._model = self._llama._model.model
         self._vocab = llama_cpp.llama_model_get_vocab(self._model)
         self._ctx = self._new_context(threads, context, kept)
+        if ADAPTER in files:
+            attach_adapter(self._model, self._ctx, files[ADAPTER])
         self._memory = llama_cpp.llama_get_memory(self._ctx)
         self._batch = llama_cpp.llama_batch_init(BATCH, 0, 1)
         self._sampler = _new_sampler(llama_cpp.llama_vocab_n_tokens(self._vocab))
@@ -262,6 +266,24 @@ class LlamaModel:
         if created is None:
             raise EngineError(f"{self.name}: not enough memory for a context of {context} tokens.")
         return created
+
+
+def attach_adapter(model: Any, context: Any, path: Path) -> None:
+    """Have ``context`` run ``model`` with the LoRA adapter at ``path``, which the model then owns.
+
+    Raises:
+        EngineError: the adapter is damaged, or belongs to a model of another shape.
+    """
+    adapter = llama_cpp.llama_adapter_lora_init(model, str(path).encode())
+    if adapter:
+        adapters = (llama_cpp.llama_adapter_lora_p_ctypes * 1)(adapter)
+        scales = (ctypes.c_float * 1)(1.0)
+        if llama_cpp.llama_set_adapters_lora(context, adapters, 1, scales) == 0:
+            return
+    raise EngineError(
+        f"The adapter {path.name} does not fit the language model.",
+        hint="An adapter works with the very model it was trained on.",
+    )
 
 
 def _new_sampler(vocabulary: int) -> Any:

@@ -8,6 +8,9 @@ from pathlib import Path
 from edge_runtime.errors import ConfigError
 from edge_runtime.generation.base import LanguageModel
 
+ADAPTER = "adapter.gguf"
+"""A LoRA adapter that may stand beside ``model.gguf``."""
+
 Factory = Callable[[Mapping[str, Path], int], LanguageModel]
 
 

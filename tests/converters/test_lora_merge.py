@@ -8,6 +8,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,16 @@ from typer.testing import CliRunner
 from converters.checkpoints import INDEX, WHOLE, open_base, tensors
 from converters.cli import app
 from converters.errors import ConversionError, ModelFileError, OptionError
+from converters.evaluate.engines import check_model, stored_bits
+from converters.evaluate.measure import open_scorer
+from converters.evaluate.replies_child import open_model
 from converters.gguf import read_header
 from converters.hf_to_gguf import convert_to_gguf
 from converters.lora import merge_adapter
 from converters.lora.adapter import note_base, read_adapter
 from converters.quantize import quantize
+from edge_runtime.errors import EngineError
+from edge_runtime.generation import Prompt
 
 EVERYWHERE = ("q_proj", "k_proj", "v_proj", "o_proj", "up_proj", "down_proj", "gate_proj")
 PROMPT = "<|im_start|>user\nCan I return the kettle?<|im_end|>\n<|im_start|>assistant\n"
@@ -384,6 +390,26 @@ def test_the_adapter_alone_says_in_llama_cpp_what_the_merged_model_says(
     assert reply == wanted
     assert np.abs(first - expected).max() <= 2e-3
     assert np.abs(first - said(whole)[1]).max() > 0.5
+
+    together = tmp_path / "together"
+    together.mkdir()
+    shutil.copy(whole, together / "model.gguf")
+    shutil.copy(alone, together / "adapter.gguf")
+    check_model(together)
+    assert stored_bits(together) == 16
+    read = [open_scorer(path, 1) for path in (together, merged)]
+    tokens = read[0].tokens(PROMPT)
+    one, other = (scorer.read(tokens, 0, all_rows=True) for scorer in read)
+    assert np.abs(one - other).max() <= 2e-2  # the scorers' caches are of 16 bits
+    in_runtime = open_model(together, 1, exact=True)
+    prompt = Prompt("You help.", "Facts: none.", "hello")
+    limits: dict[str, Any] = {"max_tokens": 12, "timeout_s": 60, "cancelled": threading.Event()}
+    assert list(in_runtime.stream(prompt, **limits)) == list(
+        open_model(merged, 1, exact=True).stream(prompt, **limits)
+    )
+    (together / "adapter.gguf").write_bytes(alone.read_bytes()[:-400])
+    with pytest.raises(EngineError, match="does not fit"):
+        open_model(together, 1, exact=True)
 
 
 def test_a_gguf_base_goes_the_same_way(tmp_path: Path) -> None:

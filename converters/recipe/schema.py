@@ -111,7 +111,10 @@ class Preferences(Section):
 
 
 class Merge(Section):
-    """``[merge]``: nothing to choose; its presence asks for the stage."""
+    """``[merge]``: with ``adapter_gguf``, the adapter alone is written, too: what a device fetches
+    that has the base already."""
+
+    adapter_gguf: bool = False
 
 
 class Distill(Section):

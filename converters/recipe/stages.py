@@ -138,7 +138,7 @@ class _Builder:
             "adapter": _found(self._made.adapter),
         }
         self._made.model = Made("merge", steps.MODEL)
-        return self._stage("merge", options, inputs, steps.merge())
+        return self._stage("merge", options, inputs, steps.merge(options))
 
     def _distill(self) -> Stage:
         options = _there(self._spec.distill)

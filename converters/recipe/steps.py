@@ -99,12 +99,19 @@ def preferences(options: schema.Preferences, head: schema.Head) -> Run:
     return run
 
 
-def merge() -> Run:
+def merge(options: schema.Merge) -> Run:
     def run(inputs: Mapping[str, Path], out: Path, progress: Report) -> None:
         from converters.lora import merge_adapter
 
         if not (out / MODEL).exists():
-            merge_adapter(inputs["base"], inputs["adapter"], out / MODEL, progress=progress)
+            alone = out / f"{ADAPTER}.gguf" if options.adapter_gguf else None
+            merge_adapter(
+                inputs["base"],
+                inputs["adapter"],
+                out / MODEL,
+                adapter_gguf=alone,
+                progress=progress,
+            )
 
     return run
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from chain_kit import conversations, taught_lm
-from converter_kit import ModelFiles, labelled, lines
+from converter_kit import ModelFiles, labelled, lines, names
 from gguf_kit import wheel_or_skip
 from lm_kit import tiny_lm
 from typer.testing import CliRunner
@@ -37,6 +37,7 @@ batch = 4
 max_length = 64
 
 [merge]
+adapter_gguf = true
 
 [distill]
 student = "small"
@@ -151,7 +152,7 @@ def made(shop: Shop) -> Any:
     assert not (shop.home / "w" / "train").exists()
     stopped = shop.interrupt("w", "distill", "**/replies.jsonl", signal.SIGINT)
     assert stopped == 130
-    assert (shop.home / "w" / "merge").is_dir()
+    assert names(shop.home / "w" / "merge") == [".stage.json", "adapter.gguf", "model"]
     assert not (shop.home / "w" / "distill").exists()
     code, told = shop.run("w")
     assert code == 0, told

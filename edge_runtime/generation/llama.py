@@ -38,7 +38,8 @@ class LlamaModel:
     """A chat model in ChatML form (Qwen2.5, SmolLM2).
 
     Args:
-        files: the model's files; ``model.gguf`` is read, memory-mapped.
+        files: the model's files; ``model.gguf`` is read, memory-mapped, and ``adapter.gguf``, if
+            there is one, is a LoRA adapter of it.
         threads: CPU threads.
         context: KV cache size in tokens, shared by all kept prefixes and the running turn.
         kept: how many contexts stay cached at most.
@@ -54,6 +55,7 @@ class LlamaModel:
         self._lock = threading.Lock()
         self._context_size = context
         self._closed = False
+        adapter = files.get("adapter.gguf")
         try:
             self._llama = llama_cpp.Llama(
                 model_path=str(files["model.gguf"]),
@@ -62,6 +64,7 @@ class LlamaModel:
                 n_threads=threads,
                 verbose=False,
                 vocab_only=False,
+                lora_path=None if adapter is None else str(adapter),
             )
         except (ValueError, OSError, RuntimeError) as error:
             raise EngineError(
@@ -71,6 +74,8 @@ class LlamaModel:
         self._model = self._llama._model.model
         self._vocab = llama_cpp.llama_model_get_vocab(self._model)
         self._ctx = self._new_context(threads, context, kept)
+        if adapter is not None:
+            self._use_adapter()
         self._memory = llama_cpp.llama_get_memory(self._ctx)
         self._batch = llama_cpp.llama_batch_init(BATCH, 0, 1)
         self._sampler = _new_sampler(llama_cpp.llama_vocab_n_tokens(self._vocab))
@@ -262,6 +267,13 @@ class LlamaModel:
         if created is None:
             raise EngineError(f"{self.name}: not enough memory for a context of {context} tokens.")
         return created
+
+    def _use_adapter(self) -> None:
+        adapter = self._llama._lora_adapter
+        adapters = (llama_cpp.llama_adapter_lora_p_ctypes * 1)(adapter)  # type: ignore[misc]
+        scales = (ctypes.c_float * 1)(1.0)
+        if llama_cpp.llama_set_adapters_lora(self._ctx, adapters, 1, scales):
+            raise EngineError(f"{self.name}: its adapter cannot be used.")
 
 
 def _new_sampler(vocabulary: int) -> Any:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable
+import threading
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -61,12 +63,49 @@ class Assistant:
     def __init__(self, settings: Settings, *, rooms: Rooms | None = None) -> None:
         self.settings = settings
         self._rooms = rooms or Rooms(settings)
+        self._users: Counter[Rooms] = Counter()
+        self._changing = threading.Lock()
         self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="turn")
         self._sessions = SessionLocks()
 
     def close(self) -> None:
         self._executor.shutdown(wait=True, cancel_futures=True)
         self._rooms.close()
+
+    @property
+    def rooms(self) -> Rooms:
+        """The stages that the next turn will use."""
+        return self._rooms
+
+    def change(self, rooms: Rooms) -> None:
+        """Answer from now on with other stages; a turn under way ends with those it began with.
+
+        The former ones are closed when their last turn is over. Sessions go on: their state is in
+        the journal, which both use.
+        """
+        with self._changing:
+            former, self._rooms = self._rooms, rooms
+            idle = not self._users[former]
+        if idle:
+            former.close()
+
+    @contextlib.contextmanager
+    def _using(self) -> Iterator[Rooms]:
+        """The stages of now, which stay open until the block ends."""
+        with self._changing:
+            rooms = self._rooms
+            self._users[rooms] += 1
+        try:
+            yield rooms
+        finally:
+            with self._changing:
+                self._users[rooms] -= 1
+                left = not self._users[rooms]
+                if left:
+                    del self._users[rooms]
+                over = left and rooms is not self._rooms
+            if over:
+                self._executor.submit(rooms.close)
 
     async def turn(self, request: TurnRequest) -> AsyncGenerator[Event]:
         """Answer one utterance as a stream of events that ends with ``Done``.
@@ -79,16 +118,17 @@ class Assistant:
             ModelError, EngineError: an engine this turn cannot do without is missing or failed.
             StorageError: the turn could not be written to the journal.
         """
-        run = Run(request, self._rooms)
-        worker = asyncio.create_task(self._perform(run))
-        try:
-            while (event := await run.events.get()) is not None:
-                yield event
-            await worker
-        finally:
-            run.cancel()
-            worker.cancel()
-            await asyncio.gather(worker, return_exceptions=True)
+        with self._using() as rooms:
+            run = Run(request, rooms)
+            worker = asyncio.create_task(self._perform(run))
+            try:
+                while (event := await run.events.get()) is not None:
+                    yield event
+                await worker
+            finally:
+                run.cancel()
+                worker.cancel()
+                await asyncio.gather(worker, return_exceptions=True)
 
     async def _perform(self, run: Run) -> None:
         limit = self.settings.turn_timeout_s
@@ -123,12 +163,12 @@ class Assistant:
         request = run.request
         if request.image is not None:
             run.picture = await self._thread(
-                run, "ocr", self._rooms.read, request.image, request.language, run.cancelled
+                run, "ocr", run.rooms.read, request.image, request.language, run.cancelled
             )
             run.emit(run.picture)
         if request.audio is not None:
             run.transcript = await self._thread(
-                run, "asr", self._rooms.transcribe, request.audio, request.language, run.cancelled
+                run, "asr", run.rooms.transcribe, request.audio, request.language, run.cancelled
             )
             run.emit(run.transcript)
         run.words = self._words(run.transcript, run.picture, request)
@@ -148,13 +188,13 @@ class Assistant:
         return words
 
     async def _understand(self, run: Run) -> Understanding:
-        understanding = await self._thread(run, "nlu", self._rooms.understand, run)
+        understanding = await self._thread(run, "nlu", run.rooms.understand, run)
         run.understanding = understanding
         run.emit(understanding)
         return understanding
 
     async def _decide(self, run: Run, understanding: Understanding) -> Decision:
-        decision = await self._thread(run, "dialogue", self._rooms.decide, run, understanding)
+        decision = await self._thread(run, "dialogue", run.rooms.decide, run, understanding)
         run.decision = decision
         run.emit(decision)
         return decision
@@ -163,7 +203,7 @@ class Assistant:
         answer = await self._prepare_answer(run, understanding, decision)
         for card in answer.cards:
             self._show(run, card)
-        guard = self._rooms.open_guard(run, answer)
+        guard = run.rooms.open_guard(run, answer)
         whole = True
         if answer.prompt is None:
             self._say(run, guard, answer.text)
@@ -173,23 +213,23 @@ class Assistant:
         if guard.stopped or not whole or not run.reply.strip():
             self._say_instead(run, answer)
         run.sources = answer.sources
-        self._rooms.replied(run)
+        run.rooms.replied(run)
         run.finish_text()
 
     async def _prepare_answer(
         self, run: Run, understanding: Understanding, decision: Decision
     ) -> Answer:
         if decision.kind != "answer" or decision.reply:
-            return await self._thread(run, "skill", self._rooms.act, run, understanding, decision)
+            return await self._thread(run, "skill", run.rooms.act, run, understanding, decision)
         evidence = await self._thread(
-            run, "knowledge", self._rooms.evidence, run, understanding, decision
+            run, "knowledge", run.rooms.evidence, run, understanding, decision
         )
         if not evidence.passages:
-            fallback = self._rooms.without_evidence(run, decision)
+            fallback = run.rooms.without_evidence(run, decision)
             run.decision = fallback
             run.emit(fallback)
-            return await self._thread(run, "skill", self._rooms.act, run, understanding, fallback)
-        answer = self._rooms.answer(run, understanding, decision, evidence)
+            return await self._thread(run, "skill", run.rooms.act, run, understanding, fallback)
+        answer = run.rooms.answer(run, understanding, decision, evidence)
         run.confidence = answer.confidence
         return answer
 
@@ -203,7 +243,7 @@ class Assistant:
                         if guard.stopped:
                             break
             except (ModelError, EngineError) as error:
-                self._rooms.note(f"The passage is quoted instead: {error}")
+                run.rooms.note(f"The passage is quoted instead: {error}")
                 guard.stop()
                 return False
         return True
@@ -233,17 +273,17 @@ class Assistant:
 
     def _say_instead(self, run: Run, answer: Answer) -> None:
         """What is said when a reply was stopped: the quoted passage, else a polite line."""
-        quoted = answer.text if answer.prompt is not None else self._rooms.line(run, "blocked")
-        guard = self._rooms.open_guard(run, Answer(quoted))
+        quoted = answer.text if answer.prompt is not None else run.rooms.line(run, "blocked")
+        guard = run.rooms.open_guard(run, Answer(quoted))
         self._release(run, "\n" if run.reply else "")
         self._release(run, guard.feed(quoted) + guard.finish())
         run.blocked += guard.blocked
         if guard.stopped:
-            self._release(run, self._rooms.line(run, "blocked"))
+            self._release(run, run.rooms.line(run, "blocked"))
 
     def _show(self, run: Run, card: Card) -> None:
         written = f"{card.title}\n{card.body}"
-        guard = self._rooms.open_guard(run, Answer(written))
+        guard = run.rooms.open_guard(run, Answer(written))
         shown = guard.feed(written) + guard.finish()
         if not guard.stopped:
             title, _, body = shown.partition("\n")
@@ -267,7 +307,7 @@ class Assistant:
 
         def produce() -> None:
             try:
-                for piece in self._rooms.generate(prompt, stopped):
+                for piece in run.rooms.generate(prompt, stopped):
                     loop.call_soon_threadsafe(pieces.put_nowait, piece)
             finally:
                 loop.call_soon_threadsafe(pieces.put_nowait, None)
@@ -296,11 +336,19 @@ class Assistant:
 
     def warm_up(self) -> None:
         """Load in the background what the first turn will need; failures show at that turn."""
-        self._executor.submit(self._rooms.warm_up)
+        self._executor.submit(self._warm)
+
+    def _warm(self) -> None:
+        with self._using() as rooms:
+            try:
+                rooms.warm_up()
+            except EdgeRuntimeError as error:
+                rooms.note(str(error))
 
     def keep_house(self) -> None:
         """Send what waited for a connection and drop what is past its time; blocking."""
-        self._rooms.keep_house()
+        with self._using() as rooms:
+            rooms.keep_house()
 
     def picture(self, name: str) -> Path | None:
         """The file of a pack picture, or ``None``; never anything outside the pack's pictures."""
@@ -308,7 +356,8 @@ class Assistant:
 
     def passage(self, passage_id: str, language: str) -> Passage | None:
         """A passage that an answer names as its source."""
-        return self._rooms.passage(passage_id, language)
+        with self._using() as rooms:
+            return rooms.passage(passage_id, language)
 
     def engines_loaded(self) -> dict[str, bool]:
         return self._rooms.engines_loaded()

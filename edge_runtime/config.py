@@ -6,15 +6,17 @@ Settings come, in this order, from: explicit arguments, environment variables ``
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, ClassVar, Literal, TypeVar
 
 import platformdirs
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -73,6 +75,63 @@ PROFILES: dict[ProfileName, Profile] = {
         memory_mb=3200,
     ),
 }
+
+
+class TableSettings(BaseSettings):
+    """Settings of one ``[table]`` of edge.toml, which ``EDGE_<TABLE>_<NAME>`` override."""
+
+    table: ClassVar[str]
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        path = platformdirs.user_config_path("edge-runtime") / "edge.toml"
+        tables = tomllib.loads(path.read_text("utf-8")) if path.exists() else {}
+        values = tables.get(cls.table, {})
+        return init_settings, env_settings, InitSettingsSource(settings_cls, init_kwargs=values)
+
+
+class BarSetting(BaseModel):
+    """One bound: ``{ at_least = 0.9 }`` or ``{ at_most = 0.1 }``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> BarSetting:
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError("give either at_least or at_most")
+        return self
+
+
+class UpdateSettings(TableSettings):
+    """What this device asks of new models, whatever their publisher did."""
+
+    table = "updates"
+    model_config = SettingsConfigDict(env_prefix="EDGE_UPDATES_", extra="ignore")
+
+    bars: dict[Annotated[str, Field(min_length=1, max_length=200)], BarSetting] = Field(
+        default={}, max_length=100
+    )
+    """By the metric's name in a quality card. A bundle that measured one of them nowhere, or
+    misses it, is refused here."""
+
+
+def load_update_settings() -> UpdateSettings:
+    """Read the settings.
+
+    Raises:
+        ConfigError: a value is out of range or the file cannot be read.
+    """
+    return read_settings(UpdateSettings, {}, "Correct EDGE_UPDATES_{} or [updates] in edge.toml.")
 
 
 class Settings(BaseSettings):

@@ -12,9 +12,9 @@ import gc
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from edge_runtime.errors import EdgeRuntimeError, EngineError
 
@@ -148,9 +148,16 @@ class EnginePool:
                     return
                 slot.unload()
 
-    def close(self) -> None:
-        for slot in self._slots:
+    def close(self, slots: Sequence[EngineSlot[Any]]) -> None:
+        """Free ``slots`` for good; others that share the budget stay.
+
+        One that a cancelled turn still uses goes when room is made next.
+        """
+        for slot in slots:
+            slot.pinned = False
             slot.unload()
+        with self._lock:
+            self._slots = [s for s in self._slots if s not in slots or s.loaded]
 
 
 def resident_mb() -> int:

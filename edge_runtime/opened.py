@@ -9,8 +9,10 @@ from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
+from edge_runtime.bundles.running import RunningBundle
 from edge_runtime.config import Settings
 from edge_runtime.dialogue import Dialogue
+from edge_runtime.engines import EnginePool
 from edge_runtime.errors import EdgeRuntimeError, StorageError
 from edge_runtime.guard import Guard
 from edge_runtime.journal import Journal
@@ -29,16 +31,27 @@ class OpenedRooms:
     Args:
         settings: the device's settings.
         journal: whether turns will be kept; commands that run a single stage need none.
+        bundle: whose models, and pack of the configured name, are used where it has some.
+        pool: the memory budget to share with rooms that these are to replace.
 
     Raises:
         PackError: the domain pack is broken.
         StorageError: the data folder cannot be written.
     """
 
-    def __init__(self, settings: Settings, *, journal: bool = True) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        journal: bool = True,
+        bundle: RunningBundle | None = None,
+        pool: EnginePool | None = None,
+    ) -> None:
         self.settings = settings
-        self.pack: Pack = load_pack(settings.pack_dir)
-        self.engines = Engines(settings, self.pack)
+        self.bundle = bundle
+        released = bundle.parts.packs.get(settings.pack) if bundle else None
+        self.pack: Pack = load_pack(released or settings.pack_dir)
+        self.engines = Engines(settings, self.pack, bundle, pool)
         self._opening = threading.RLock()
         self._prepared = False
         self._closed = False
@@ -115,14 +128,16 @@ class OpenedRooms:
             ) from error
 
     def warm_up(self) -> None:
-        """Open and load what the first turns need. Problems are logged; the turn reports them."""
-        try:
-            self.prepare()
-            if self.engines.has_llm:
-                with self.engines.llm.use() as model:
-                    model.smoke()
-        except EdgeRuntimeError as error:
-            logger.warning("%s", error)
+        """Open and load what the first turns need.
+
+        Raises:
+            PackError, ModelError, EngineError, StorageError: a part of that does not work; the
+                turn that needs it reports it too.
+        """
+        self.prepare()
+        if self.engines.has_llm:
+            with self.engines.llm.use() as model:
+                model.smoke()
 
     def prepare(self, progress: Callable[[str, float], None] = lambda step, share: None) -> None:
         """Open everything a text turn needs; the first time, classifiers are trained and the

@@ -260,7 +260,9 @@ class Rooms(OpenedRooms):
     @property
     def model_names(self) -> dict[str, str]:
         profile = self.engines.profile
-        return {stage: getattr(profile, stage) for stage in ("asr", "ocr", "llm", "tts", "encoder")}
+        stages = ("asr", "ocr", "llm", "tts", "encoder")
+        names = {stage: getattr(profile, stage) for stage in stages}
+        return names if self.bundle is None else {**names, "bundle": self.bundle.label}
 
     def describe(self) -> dict[str, Any]:
         pack = self.pack

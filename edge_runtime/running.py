@@ -82,7 +82,7 @@ class Run:
         self.cards: list[Card] = []
         self.sources: tuple[str, ...] = ()
         self.blocked: tuple[str, ...] = ()
-        self._rooms = rooms
+        self.rooms = rooms
         self._started_at = datetime.now(UTC)
         self._start = time.perf_counter()
         self._stops: list[threading.Event] = []
@@ -168,10 +168,10 @@ class Run:
             try:
                 with self.timed("tts"):
                     audio = await loop.run_in_executor(
-                        executor, self._rooms.synthesize, segment, self.language, self.cancelled
+                        executor, self.rooms.synthesize, segment, self.language, self.cancelled
                     )
             except (ModelError, EngineError, LanguageError) as error:
-                self._rooms.note(f"The reply was not spoken: {error}")
+                self.rooms.note(f"The reply was not spoken: {error}")
                 return
             if len(audio.samples):
                 self._mark_first("first_audio")
@@ -195,7 +195,7 @@ class Run:
 
     def _journal(self, outcome: str, error: str) -> None:
         state = self.state if outcome == "done" else None
-        self._rooms.journal.record(
+        self.rooms.journal.record(
             self._record(outcome, error), state_json=state.to_json() if state else None
         )
         self._journalled = True
@@ -225,8 +225,8 @@ class Run:
             blocked=done.blocked,
             timings_ms=done.timings_ms,
             runtime_version=__version__,
-            pack=self._rooms.pack_version,
-            models=self._rooms.model_names,
+            pack=self.rooms.pack_version,
+            models=self.rooms.model_names,
             outcome=outcome,
             error=error,
             memory_mb=resident_mb(),

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from edge_runtime.bundles import bundle_files, shipped_files
 from edge_runtime.config import Settings
-from edge_runtime.nlu import Encoder, Understander, load_task
+from edge_runtime.nlu import Encoder, Task, Understander, load_task
 from edge_runtime.nlu.student import STUDENT_BASE
-from edge_runtime.packs import load_pack
+from edge_runtime.packs import Pack, load_pack
 from edge_runtime.turn import GENERAL_INTENTS
 
 
@@ -36,7 +36,20 @@ def opened_bundle(
         EngineError: the encoder cannot run.
     """
     task = load_task(bundle_files(folder))
-    pack = load_pack(settings.pack_dir)
+    with opened_heads(task, load_pack(settings.pack_dir), settings, base or {}) as understander:
+        yield understander
+
+
+@contextmanager
+def opened_heads(
+    task: Task, pack: Pack, settings: Settings, base: Mapping[str, Path]
+) -> Iterator[Understander]:
+    """The same for heads that were read already; an empty ``base`` is the shipped student.
+
+    Raises:
+        ModelMissingError, ModelCorruptError: there is no encoder, or the heads are not its own.
+        EngineError: the encoder cannot run.
+    """
     derived = settings.models_dir / "derived"
     encoder = Encoder(base or shipped_files(STUDENT_BASE), settings.threads, task)
     try:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_runtime.bundles import Catalogue, ModelStore, shipped_files, shipped_folder
+from edge_runtime.bundles.running import RunningBundle
 from edge_runtime.config import Profile, Settings
 from edge_runtime.engines import E, EnginePool, EngineSlot
 from edge_runtime.errors import ModelMissingError
@@ -36,12 +37,26 @@ WHISPER_LANGUAGES = (
 
 
 class Engines:
-    """The engine slots of one profile. Opening this loads nothing."""
+    """The engine slots of one profile. Opening this loads nothing.
 
-    def __init__(self, settings: Settings, pack: Pack) -> None:
+    Args:
+        settings: the device's settings.
+        pack: the domain pack.
+        bundle: whose models are used where it has some, instead of those that came along.
+        pool: the memory budget to share with engines that are about to be replaced.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        pack: Pack,
+        bundle: RunningBundle | None = None,
+        pool: EnginePool | None = None,
+    ) -> None:
         self.profile: Profile = settings.engines
         self.store = ModelStore(settings.models_dir, Catalogue.load())
-        self.pool = EnginePool(self.profile.memory_mb)
+        self.pool = pool or EnginePool(self.profile.memory_mb)
+        self.bundle = bundle
         self._settings = settings
         self._pack = pack
         # Only the smallest device needs even the encoder to make room while others load.
@@ -61,7 +76,7 @@ class Engines:
             self._small(self.store.files(self.profile.asr))
 
     def close(self) -> None:
-        self.pool.close()
+        self.pool.close((self.encoder, self.asr, self.ocr, self.tts, self.llm))
 
     def _slot(self, stage: str, load: Callable[[], E], *, pinned: bool = False) -> EngineSlot[E]:
         external = getattr(self.profile, stage) in {"tesseract", "espeak-ng"}
@@ -70,22 +85,28 @@ class Engines:
 
     @property
     def encoder_files(self) -> Mapping[str, Path]:
-        """The encoder that came with the package.
+        """The encoder of the bundle, else the one that came with the package.
 
         Raises:
             ModelMissingError, ModelCorruptError: it is gone or damaged.
         """
+        if self.bundle is not None and self.bundle.parts.encoder:
+            return self.bundle.parts.encoder
         return shipped_files(self.profile.encoder)
 
     @cached_property
     def heads(self) -> Choice:
-        """Trained heads that came with the encoder for this pack, where its examples are theirs.
+        """Trained heads: the bundle's, else those that came with the encoder for this pack, where
+        its examples are theirs.
 
         Raises:
             ModelMissingError, ModelCorruptError: they came, but are damaged.
         """
-        from edge_runtime.nlu import choose_task
+        from edge_runtime.nlu import Choice, choose_task, released_task
 
+        if self.bundle is not None and self.bundle.parts.heads:
+            task = released_task(self.bundle.parts.heads, self._pack)
+            return Choice(task, f"heads of bundle {self.bundle.label}")
         name = f"{self.profile.encoder}-{self._pack.name}"
         files = shipped_files(name) if shipped_folder(name) else None
         return choose_task(files, self._pack)
@@ -141,7 +162,8 @@ class Engines:
     def _model(self) -> LanguageModel:
         from edge_runtime.generation.registry import load_language_model
 
-        files = self.store.files(self.profile.llm)
+        files = self.bundle.parts.llm if self.bundle is not None else {}
+        files = files or self.store.files(self.profile.llm)
         return load_language_model(files, threads=self._settings.threads)
 
 

@@ -6,21 +6,14 @@ Settings come from ``EDGE_SYNC_*`` or the table ``[sync]`` of edge.toml.
 from __future__ import annotations
 
 import re
-import tomllib
 from dataclasses import dataclass
 from datetime import datetime, time
 from typing import Self
 
-import platformdirs
 from pydantic import Field, field_validator
-from pydantic_settings import (
-    BaseSettings,
-    InitSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic_settings import SettingsConfigDict
 
-from edge_runtime.config import read_settings
+from edge_runtime.config import TableSettings, read_settings
 
 URGENT = frozenset({"escalation", "audit"})
 """Goes at any hour and over any link: somebody waits for it, and it is small."""
@@ -28,9 +21,10 @@ _HOURS = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)-([01]?\d|2[0-3]):([0-5]\d)")
 _BATCH_S = 20
 
 
-class SyncSettings(BaseSettings):
+class SyncSettings(TableSettings):
     """How this device uses its link."""
 
+    table = "sync"
     model_config = SettingsConfigDict(env_prefix="EDGE_SYNC_", extra="ignore")
 
     every_s: float = Field(default=60.0, ge=1, le=86_400)
@@ -49,19 +43,6 @@ class SyncSettings(BaseSettings):
     def _readable(cls, value: str) -> str:
         _windows(value)
         return value
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        path = platformdirs.user_config_path("edge-runtime") / "edge.toml"
-        table = tomllib.loads(path.read_text("utf-8")).get("sync", {}) if path.exists() else {}
-        return init_settings, env_settings, InitSettingsSource(settings_cls, init_kwargs=table)
 
 
 def load_sync_settings(**overrides: object) -> SyncSettings:

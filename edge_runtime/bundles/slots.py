@@ -1,5 +1,11 @@
 """Two slots for a bundle: the next one is filled beside the running one, then switched in one step.
 
+::
+
+    state.json              which slot runs, which one is good, failed starts
+    proved.json             the bundle that last proved to serve
+    a/, b/                  manifest.json, files/, notes
+
 A slot is a folder of hard links into the content-addressed store. Which slot runs is one small file
 that is replaced atomically, so a power cut leaves the old choice or the new, never neither. A new
 bundle is on trial until :meth:`Slots.commit`; three failed starts on trial bring back the last good
@@ -10,14 +16,15 @@ other slot holds the last good one and is not filled.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
-from edge_runtime.bundles.blobs import BlobStore, check_file, storage_errors
+from edge_runtime.bundles.blobs import BlobStore, check_file, exclusive, storage_errors
 from edge_runtime.bundles.documents import Strict, canonical_json, read_document
 from edge_runtime.bundles.manifest import BundleManifest
 from edge_runtime.errors import ModelError, ModelMissingError
@@ -45,6 +52,22 @@ class SlotState:
         return self.active is not None and self.active != self.good
 
 
+@dataclass(frozen=True, slots=True)
+class Proved:
+    """A bundle that started and served: its name, version and its manifest's sha256."""
+
+    name: str
+    version: str
+    sha256: str
+
+
+class _Proved(Strict):
+    schema_: Literal[1] = Field(alias="schema")
+    name: str = Field(min_length=1, max_length=64)
+    version: str = Field(min_length=1, max_length=64)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
 class _State(Strict):
     schema_: Literal[1] = Field(alias="schema")
     active: SlotName | None
@@ -54,7 +77,7 @@ class _State(Strict):
 
 
 class Slots:
-    """Slots "a" and "b" under ``root``. One process at a time may change them.
+    """Slots "a" and "b" under ``root``. One process at a time may fill them; any may start one.
 
     Args:
         root: folder of the slots; need not exist yet.
@@ -167,16 +190,22 @@ class Slots:
         """
         name = self.inactive
         self.files(name)
-        self._write(replace(self.state, active=name, failed_starts=0))
+        with self._changing():
+            self._write(replace(self.state, active=name, failed_starts=0))
         return name
 
     def commit(self) -> None:
         """The running bundle works: it is now what a later failure falls back to."""
-        state = self.state
-        self._write(SlotState(active=state.active, good=state.active))
+        with self._changing():
+            state = self.state
+            self._write(SlotState(active=state.active, good=state.active))
 
     def roll_back(self) -> SlotState:
         """Take a bundle on trial back: the last good slot runs, or the device's own models."""
+        with self._changing():
+            return self._rolled_back()
+
+    def _rolled_back(self) -> SlotState:
         state = self.state
         if state.on_trial:
             self._write(SlotState(active=state.good, good=state.good, fallen=state.active))
@@ -184,8 +213,9 @@ class Slots:
 
     def noted(self) -> None:
         """Whoever keeps account knows of the fallen bundle."""
-        if self.state.fallen is not None:
-            self._write(replace(self.state, fallen=None))
+        with self._changing():
+            if self.state.fallen is not None:
+                self._write(replace(self.state, fallen=None))
 
     def begin_start(self) -> SlotName | None:
         """Choose what to run and count the attempt before anything can crash; needs no network.
@@ -196,43 +226,83 @@ class Slots:
         Returns:
             The slot to run, its content checked; ``None`` for the models that came with the device.
         """
-        state = self.state
-        if state.failed_starts == MAX_FAILED_STARTS:
-            state = self.roll_back()
-        while state.active is not None:
-            try:
-                self.files(state.active)
-            except ModelError:
-                if not state.on_trial:
-                    raise
-                state = self.roll_back()
-            else:
-                failed = min(state.failed_starts + 1, MAX_FAILED_STARTS)
-                self._write(replace(state, failed_starts=failed))
-                return state.active
+        if self.state.active is None:
+            return None
+        with self._changing():
+            if self.state.failed_starts == MAX_FAILED_STARTS:
+                self._rolled_back()
+            while (active := self.state.active) is not None:
+                try:
+                    self.files(active)
+                except ModelError:
+                    if not self.state.on_trial:
+                        raise
+                    self._rolled_back()
+                else:
+                    failed = min(self.state.failed_starts + 1, MAX_FAILED_STARTS)
+                    self._write(replace(self.state, failed_starts=failed))
+                    return active
         return None
 
     def started(self) -> None:
         """The running bundle serves: this start did not fail."""
         if self.state.failed_starts:
-            self._write(replace(self.state, failed_starts=0))
+            with self._changing():
+                self._write(replace(self.state, failed_starts=0))
 
     def start_failed(self) -> SlotState:
         """Count a failed start; the third one on trial switches back to the last good slot."""
-        state = self.state
-        failed = min(state.failed_starts + 1, MAX_FAILED_STARTS)
-        if failed == MAX_FAILED_STARTS and state.on_trial:
-            return self.roll_back()
-        self._write(replace(state, failed_starts=failed))
-        return self.state
+        with self._changing():
+            state = self.state
+            failed = min(state.failed_starts + 1, MAX_FAILED_STARTS)
+            if failed == MAX_FAILED_STARTS and state.on_trial:
+                return self._rolled_back()
+            self._write(replace(state, failed_starts=failed))
+            return self.state
+
+    def prove(self, manifest: BundleManifest | None) -> None:
+        """Keep which bundle serves; ``None`` for the models that came with the device.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        path = self.root / "proved.json"
+        with storage_errors(self.root):
+            if manifest is None:
+                path.unlink(missing_ok=True)
+                return
+            proved = Proved(manifest.name, manifest.version, manifest.digest)
+            write_atomic(path, canonical_json({"schema": 1, **asdict(proved)}))
+
+    @property
+    def proved(self) -> Proved | None:
+        """The bundle that last started here and served, whatever is to run now.
+
+        Raises:
+            ModelCorruptError: the file is damaged.
+        """
+        with storage_errors(self.root):
+            try:
+                data = (self.root / "proved.json").read_bytes()
+            except FileNotFoundError:
+                return None
+        document = read_document(_Proved, data, "proof of what runs")
+        return Proved(**document.model_dump(exclude={"schema_"}))
 
     def _forget(self, name: SlotName) -> None:
         """Stop calling a slot good or fallen whose content is about to be replaced."""
-        state = self.state
-        if name in {state.good, state.fallen}:
-            good = None if state.good == name else state.good
-            fallen = None if state.fallen == name else state.fallen
-            self._write(replace(state, good=good, fallen=fallen))
+        with self._changing():
+            state = self.state
+            if name in {state.good, state.fallen}:
+                good = None if state.good == name else state.good
+                fallen = None if state.fallen == name else state.fallen
+                self._write(replace(state, good=good, fallen=fallen))
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Nobody else changes the state between its reading and its writing."""
+        with exclusive(self.root):
+            yield
 
     def _write(self, state: SlotState) -> None:
         with storage_errors(self.root):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edge_runtime.commands.console import err, error_object, out, print_json, reported
-from edge_runtime.commands.opening import opened_assistant, opened_rooms
+from edge_runtime.commands.opening import opened_rooms, serving_assistant
 from edge_runtime.commands.options import Files, Json, Language, Pack, Profile, Session, User
 from edge_runtime.config import Settings, load_settings
 from edge_runtime.errors import EdgeRuntimeError, StorageError, TextError
@@ -140,7 +140,8 @@ def listen(
     with reported(as_json=False):
         from edge_runtime.microphone import serve_microphone
 
-        with opened_assistant(load_settings(profile=profile, pack=pack)) as assistant:
+        with serving_assistant(load_settings(profile=profile, pack=pack)) as (assistant, keeper):
+            keeper.start()
             asyncio.run(serve_microphone(assistant, session=session, user=user, language=lang))
 
 

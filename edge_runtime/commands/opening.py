@@ -8,25 +8,52 @@ from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from edge_runtime.bundles.running import current_bundle, device_slots
 from edge_runtime.commands.console import err
 from edge_runtime.config import Settings
 
 if TYPE_CHECKING:
     from edge_runtime.assistant import Assistant
     from edge_runtime.rooms import Rooms
+    from edge_runtime.serving import BundleKeeper
 
 
 @contextmanager
 def opened_assistant(settings: Settings) -> Iterator[Assistant]:
-    """The assistant, prepared for text turns; closed when the block ends."""
-    from edge_runtime.assistant import Assistant
+    """The assistant, prepared for text turns with the device's bundle; closed when the block ends.
 
-    with opened_rooms(settings, journal=True) as rooms:
-        assistant = Assistant(settings, rooms=rooms)
-        try:
-            yield assistant
-        finally:
-            assistant.close()
+    A process that gets to the block's end, with or without an error told, has not failed to start.
+    """
+    from edge_runtime.assistant import Assistant
+    from edge_runtime.serving import prepared_rooms, proved
+
+    slots = device_slots(settings.models_dir)
+    with preparing() as progress:
+        rooms = prepared_rooms(settings, slots, progress)
+    assistant = Assistant(settings, rooms=rooms)
+    try:
+        yield assistant
+    finally:
+        proved(slots, assistant.rooms.bundle)
+        assistant.close()
+
+
+@contextmanager
+def serving_assistant(settings: Settings) -> Iterator[tuple[Assistant, BundleKeeper]]:
+    """The assistant of a process that stays, and who keeps it on the bundle that is to run."""
+    from edge_runtime.assistant import Assistant
+    from edge_runtime.serving import BundleKeeper, prepared_rooms
+
+    slots = device_slots(settings.models_dir)
+    with preparing() as progress:
+        rooms = prepared_rooms(settings, slots, progress)
+    assistant = Assistant(settings, rooms=rooms)
+    keeper = BundleKeeper(assistant, slots)
+    try:
+        yield assistant, keeper
+    finally:
+        keeper.stop()
+        assistant.close()
 
 
 @contextmanager
@@ -36,7 +63,8 @@ def opened_rooms(
     """The stages, by default prepared for text; closed when the block ends."""
     from edge_runtime.rooms import Rooms
 
-    rooms = Rooms(settings, journal=journal)
+    bundle = current_bundle(device_slots(settings.models_dir))
+    rooms = Rooms(settings, journal=journal, bundle=bundle)
     try:
         if prepared:
             with preparing() as progress:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_runtime.commands.console import err, print_json, reported
-from edge_runtime.commands.opening import opened_assistant
+from edge_runtime.commands.opening import serving_assistant
 from edge_runtime.commands.options import Json, Pack, Profile
 from edge_runtime.config import Settings, load_settings
 from edge_runtime.errors import ConfigError
 
 if TYPE_CHECKING:
     from edge_runtime.assistant import Assistant
+    from edge_runtime.serving import BundleKeeper
 
 _SHUTDOWN_S = 5
 _BACKLOG = 64
@@ -40,12 +41,17 @@ def serve(
     with reported(as_json=json):
         settings = load_settings(profile=profile, pack=pack, host=host, port=port)
         listening = _listen(settings)
-        with opened_assistant(settings) as assistant:
-            _run(assistant, settings, listening, as_json=json)
+        with serving_assistant(settings) as (assistant, keeper):
+            _run(assistant, keeper, settings, listening, as_json=json)
 
 
 def _run(
-    assistant: Assistant, settings: Settings, listening: socket.socket, *, as_json: bool
+    assistant: Assistant,
+    keeper: BundleKeeper,
+    settings: Settings,
+    listening: socket.socket,
+    *,
+    as_json: bool,
 ) -> None:
     import uvicorn
 
@@ -65,7 +71,9 @@ def _run(
         print_json({"ready": address})
     else:
         err.print(f"The assistant is ready: {address}", markup=False)
-    uvicorn.Server(config).run(sockets=[listening])
+    server = uvicorn.Server(config)
+    keeper.start(lambda: server.started)
+    server.run(sockets=[listening])
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -3,7 +3,8 @@
 The updater starts it as a child, so that a model that crashes the process is a finding. It loads
 every model of the bundle with the engine that will run it, answers the bundle's own test turns
 (``turns.jsonl``, one ``{"text": …, "intent": …}`` a line), and holds its quality cards against
-their bars. Prints one JSON object: ``problem`` (empty when all is well), ``turns``, ``peak_mb``.
+their own bars and this device's (``[updates]`` in edge.toml). Prints one JSON object: ``problem``
+(empty when all is well), ``turns``, ``peak_mb``.
 """
 
 from __future__ import annotations
@@ -11,20 +12,20 @@ from __future__ import annotations
 import json
 import resource
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from edge_runtime.bundles import bundle_files
-from edge_runtime.bundles.card import QualityCard
+from edge_runtime.bundles.card import Bar, QualityCard
 from edge_runtime.bundles.documents import MAX_DOCUMENT_BYTES
+from edge_runtime.bundles.running import Parts
 from edge_runtime.commands.console import print_json
-from edge_runtime.config import Settings, load_settings
+from edge_runtime.config import BarSetting, Settings, load_settings, load_update_settings
 from edge_runtime.errors import EdgeRuntimeError, ModelCorruptError
 
 TURNS = "turns.jsonl"
 _MAX_TURNS = 1000
-_LABELS = "labels.json"
 _RIGHT_SHARE = 0.9
 """Test turns are examples of what works; a few may sit on a border that rounding moves."""
 
@@ -42,33 +43,47 @@ def main(folder: str, profile: str) -> int:
 
 def _try(folder: Path, settings: Settings) -> int:
     files = bundle_files(folder)
-    _check_cards(files)
-    _load_models(files, settings)
+    parts = Parts.of(files)
+    _check_cards(files, load_update_settings().bars)
+    _load_models(files, parts, settings)
     turns = list(_test_turns(files))
-    if _LABELS in files:
-        _answer(folder, settings, turns)
+    if parts.heads:
+        _answer(parts, settings, turns)
     return len(turns)
 
 
-def _check_cards(files: Mapping[str, Path]) -> None:
+def _check_cards(files: Mapping[str, Path], wanted: Mapping[str, BarSetting]) -> None:
+    measured: dict[str, float] = {}
     for name, path in files.items():
         if name.startswith("cards/"):
             card = QualityCard.from_json(path.read_bytes()[: MAX_DOCUMENT_BYTES + 1])
-            if misses := card.misses():
-                raise ModelCorruptError(f"{name} misses its bars: {'; '.join(map(str, misses))}.")
+            own = {metric: _bar(bar) for metric, bar in wanted.items() if metric in card.metrics}
+            for whose, bars in (("its", card.bars), ("this device's", own)):
+                if misses := replace(card, bars=bars).misses():
+                    missed = "; ".join(map(str, misses))
+                    raise ModelCorruptError(f"{name} misses {whose} bars: {missed}.")
+            measured.update(card.metrics)
+    if missing := sorted(wanted.keys() - measured.keys()):
+        raise ModelCorruptError(f"No card of it measures {missing[0]}, which this device asks for.")
 
 
-def _load_models(files: Mapping[str, Path], settings: Settings) -> None:
+def _bar(wanted: BarSetting) -> Bar:
+    if wanted.at_least is not None:
+        return Bar(wanted.at_least)
+    return Bar(wanted.at_most or 0.0, "at_most")
+
+
+def _load_models(files: Mapping[str, Path], parts: Parts, settings: Settings) -> None:
+    if parts.llm:
+        from edge_runtime.generation.registry import load_language_model
+
+        model = load_language_model(parts.llm, threads=settings.threads)
+        try:
+            model.smoke()
+        finally:
+            model.close()
     for name, path in files.items():
-        if path.suffix == ".gguf":
-            from edge_runtime.generation.registry import load_language_model
-
-            model = load_language_model({"model.gguf": path}, threads=settings.threads)
-            try:
-                model.smoke()
-            finally:
-                model.close()
-        elif path.suffix == ".onnx":
+        if path.suffix == ".onnx":
             _load_onnx(name, path)
 
 
@@ -97,13 +112,14 @@ def _test_turns(files: Mapping[str, Path]) -> Iterator[tuple[str, str]]:
             yield text, intent
 
 
-def _answer(folder: Path, settings: Settings, turns: list[tuple[str, str]]) -> None:
-    from edge_runtime.trained import opened_bundle
+def _answer(parts: Parts, settings: Settings, turns: list[tuple[str, str]]) -> None:
+    from edge_runtime.nlu import released_task
+    from edge_runtime.packs import load_pack
+    from edge_runtime.trained import opened_heads
 
-    with (
-        tempfile.TemporaryDirectory() as scratch,
-        opened_bundle(folder, settings.model_copy(update={"data_dir": Path(scratch)})) as reader,
-    ):
+    pack = load_pack(parts.packs.get(settings.pack) or settings.pack_dir)
+    task = released_task(parts.heads, pack)
+    with opened_heads(task, pack, settings, parts.encoder) as reader:
         right = sum(reader.understand(text).intent == intent for text, intent in turns)
     if turns and right < _RIGHT_SHARE * len(turns):
         raise ModelCorruptError(f"{right} of its {len(turns)} test turns are answered rightly.")

@@ -7,7 +7,7 @@ from edge_runtime.nlu.intents import examples_digest
 from edge_runtime.nlu.language import detect_language
 from edge_runtime.nlu.normalize import Normalizer, clean
 from edge_runtime.nlu.preparing import Preparation
-from edge_runtime.nlu.student import Choice, Task, TaskLabels, choose_task, load_task
+from edge_runtime.nlu.student import Choice, Task, TaskLabels, choose_task, load_task, released_task
 from edge_runtime.nlu.understand import Understander
 
 __all__ = [
@@ -28,4 +28,5 @@ __all__ = [
     "detect_language",
     "examples_digest",
     "load_task",
+    "released_task",
 ]

@@ -19,7 +19,7 @@ from edge_runtime.errors import ModelCorruptError, ModelMissingError
 from edge_runtime.nlu.files import sha256
 from edge_runtime.nlu.intents import examples_digest
 from edge_runtime.packs.schema import Pack
-from edge_runtime.turn import Sentiment
+from edge_runtime.turn import GENERAL_INTENTS, Sentiment
 
 STUDENT_BASE: Final = "student-e5-small"
 """The base that comes with the package, by the name of its bundle."""
@@ -122,6 +122,24 @@ def choose_task(files: Mapping[str, Path] | None, pack: Pack) -> Choice:
     if task.labels.pack != examples_digest(pack):
         return Choice(None, f"{own}: they are no longer those that the student was trained on")
     return Choice(task, f"heads trained with the student encoder for pack '{pack.name}'")
+
+
+def released_task(files: Mapping[str, Path], pack: Pack) -> Task:
+    """The trained heads of a bundle, for a pack that has all their intents.
+
+    Raises:
+        ModelMissingError, ModelCorruptError: they are damaged, or know intents that the pack
+            gives no answer to.
+    """
+    task = load_task(files)
+    unknown = set(task.labels.intents) - GENERAL_INTENTS - pack.intents.keys()
+    if unknown:
+        raise ModelCorruptError(
+            f"The bundle's heads tell intents apart that pack '{pack.name}' does not have, "
+            f"such as '{min(unknown)}'.",
+            hint="Put the pack they were trained for into the bundle.",
+        )
+    return task
 
 
 def check_encoder(labels: TaskLabels, fingerprint: str) -> None:

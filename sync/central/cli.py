@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from sync.central.commands import data, fleet, persons, releases, serve
+from sync.central.commands import data, fleet, persons, releases, repository, serve
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -29,6 +29,7 @@ app.command(epilog="Example: edge-central restore central-2026-03-02.jsonl.zst")
 
 for command in (persons.erase, persons.retain, persons.erasures, persons.forget):
     app.command()(command)
+app.add_typer(repository.app, name="repository")
 
 
 def main() -> None:

@@ -25,9 +25,11 @@ from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from edge_runtime.bundles.blobs import exclusive
 from edge_runtime.errors import ConfigError, StorageError
 
 _UPGRADE_LOCK = 0x65646765  # "edge": any number that nobody else uses in this database
+_ALONE_LOCK = _UPGRADE_LOCK + 1
 
 
 class Database:
@@ -101,6 +103,21 @@ class Database:
         """A session that is committed to disk when the block ends, or leaves nothing behind."""
         with self._session(self._writer) as session, session.begin():
             yield session
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold this database against whoever else calls this; its sessions go on meanwhile.
+
+        Raises:
+            StorageError: another held it for too long, or the database failed.
+        """
+        if self.is_postgresql:
+            with self.read() as session:
+                session.execute(select(func.pg_advisory_xact_lock(_ALONE_LOCK)))
+                yield
+        else:
+            with exclusive(Path(self.url.database or ".").parent):
+                yield
 
     @contextmanager
     def _session(self, engine: Engine) -> Iterator[Session]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -21,67 +21,19 @@ from edge_runtime.bundles.documents import MAX_DOCUMENT_BYTES
 from edge_runtime.bundles.manifest import BundleManifest
 from edge_runtime.errors import ModelCorruptError, ModelMissingError
 from sync.central.errors import ReleaseError
-from sync.central.objects import Objects
 from sync.central.tables import Release, plain, utc
 
 REPOSITORY = "repository"
 """Objects below this name are the update repository that devices read."""
 
 
-class Publisher(Protocol):
-    """Puts a bundle where devices find it."""
-
-    def publish(self, bundle: BundleManifest, version: str, targets: Mapping[str, Path]) -> str:
-        """Publish ``targets``, the files by their path in the repository.
-
-        Returns:
-            The path of the bundle's manifest there.
-
-        Raises:
-            EdgeRuntimeError: it cannot be published; devices see what they saw before.
-        """
-        ...
-
-
-class PlainPublisher:
-    """Puts the files among the objects, unsigned; the manifest goes last."""
-
-    def __init__(self, objects: Objects) -> None:
-        self._objects = objects
-
-    def publish(self, bundle: BundleManifest, version: str, targets: Mapping[str, Path]) -> str:
-        """Publish ``targets``; content that is there already is not sent again.
-
-        Raises:
-            StorageError: the objects cannot be written.
-        """
-        manifest = manifest_target(bundle)
-        for name, path in sorted(targets.items(), key=lambda item: item[0] == manifest):
-            place = f"{REPOSITORY}/targets/{name}"
-            found = self._objects.find(place)
-            if name == manifest or found is None or found.size != path.stat().st_size:
-                self._objects.put(place, path)
-        return manifest
-
-
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A bundle that may be released: its manifest's file, its files by hash, its cards by name."""
+    """A bundle that may be released, the store its files lie in, and its cards by name."""
 
     manifest: BundleManifest
-    path: Path
-    files: Mapping[str, Path]
+    store: Path
     cards: Mapping[str, QualityCard]
-
-    @property
-    def targets(self) -> dict[str, Path]:
-        """The files by their path in the repository."""
-        blobs = {f"blobs/sha256/{sha256}": path for sha256, path in self.files.items()}
-        return blobs | {manifest_target(self.manifest): self.path}
-
-
-def manifest_target(manifest: BundleManifest) -> str:
-    return f"bundles/{manifest.name}/{manifest.version}.json"
 
 
 def release_id(name: str, version: str) -> str:
@@ -108,17 +60,16 @@ def prepare(path: Path) -> Prepared:
             ) from None
     if len(path.resolve().parents) < 3:
         raise ModelMissingError(f"{path} does not lie in a bundle store.")
-    blobs = BlobStore(path.resolve().parents[2])
-    files: dict[str, Path] = {}
+    store = path.resolve().parents[2]
+    blobs = BlobStore(store)
     cards: dict[str, QualityCard] = {}
     for component in manifest.components:
         blob = blobs.path(component.sha256)
         check_file(blob, component.size, component.sha256, label=f"File '{component.name}'")
-        files[component.sha256] = blob
         if component.format == "card":
             cards[component.name] = QualityCard.from_json(blob.read_bytes())
     _require_quality(manifest, cards)
-    return Prepared(manifest, path, files, cards)
+    return Prepared(manifest, store, cards)
 
 
 def _require_quality(manifest: BundleManifest, cards: Mapping[str, QualityCard]) -> None:
@@ -133,14 +84,11 @@ def _require_quality(manifest: BundleManifest, cards: Mapping[str, QualityCard])
             raise ReleaseError(f"{what} is refused, because {name} misses its bars: {missed}.")
 
 
-def publish(
-    session: Session, prepared: Prepared, publisher: Publisher, actor: str, now: datetime
-) -> Release:
-    """Publish a bundle and make it known. Doing so again with the same content is harmless.
+def require_same(session: Session, prepared: Prepared) -> Release | None:
+    """The release of this name and version, where there is one.
 
     Raises:
-        ReleaseError: this name and version was released with other content.
-        EdgeRuntimeError: it cannot be published; nothing is known of it then.
+        ReleaseError: it has other content.
     """
     manifest = prepared.manifest
     known = session.get(Release, release_id(manifest.name, manifest.version))
@@ -149,7 +97,17 @@ def publish(
             f"{known.id} was released with other content.",
             hint="Give the new bundle a higher --version.",
         )
-    target = publisher.publish(manifest, manifest.version, prepared.targets)
+    return known
+
+
+def record(session: Session, prepared: Prepared, target: str, actor: str, now: datetime) -> Release:
+    """Make a bundle known whose manifest is published as ``target``.
+
+    Raises:
+        ReleaseError: this name and version was released with other content.
+    """
+    manifest = prepared.manifest
+    known = require_same(session, prepared)
     if known is not None:
         return known
     cards = {

@@ -29,6 +29,12 @@ class CentralSettings(BaseSettings):
     ``data_dir/operator-token``."""
     objects: str = ""
     """A folder, or ``s3://bucket/prefix``; empty means ``data_dir/objects``."""
+    keys: Path | None = None
+    """Folder of the keys that sign updates day to day; empty means ``data_dir/keys``."""
+    key_password: SecretStr = SecretStr("")
+    """Protects those keys' files; empty means they are not encrypted."""
+    offline_key_password: SecretStr = SecretStr("")
+    """Protects the files of the keys kept offline."""
     tls_cert: Path | None = None
     tls_key: Path | None = None
     webhook_url: str = ""
@@ -46,6 +52,10 @@ class CentralSettings(BaseSettings):
     @property
     def objects_place(self) -> str:
         return self.objects or str(self.data_dir / "objects")
+
+    @property
+    def keys_folder(self) -> Path:
+        return self.keys or self.data_dir / "keys"
 
     @property
     def rates(self) -> Rates:

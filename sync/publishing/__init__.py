@@ -1,7 +1,8 @@
 """The signed repository that devices update from: keys, roots, delegations, bundles as targets."""
 
+from sync.publishing.checking import verify_repository
 from sync.publishing.keys import load_signer, new_key
-from sync.publishing.roots import change_root, create_repository
+from sync.publishing.roots import change_root, create_repository, replace_key
 from sync.publishing.writer import Published, RepositoryWriter, Signers
 
 __all__ = [
@@ -12,4 +13,6 @@ __all__ = [
     "create_repository",
     "load_signer",
     "new_key",
+    "replace_key",
+    "verify_repository",
 ]

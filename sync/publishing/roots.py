@@ -8,25 +8,15 @@ from pathlib import Path
 
 from securesystemslib.signer import Key, Signer
 from tuf.api.exceptions import RepositoryError
-from tuf.api.metadata import (
-    DelegatedRole,
-    Delegations,
-    Metadata,
-    Root,
-    Snapshot,
-    Targets,
-    Timestamp,
-)
+from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 
 from edge_runtime.bundles.blobs import storage_errors
 from edge_runtime.errors import ConfigError
 from edge_runtime.files import write_atomic
+from sync.publishing.delegations import delegations
 from sync.publishing.lifetimes import LIFETIMES
 from sync.publishing.writer import RepositoryWriter, Signers
 from sync.updater.clock import issued_field
-
-RELEASES, COMPONENTS = "releases", "components"
-_PATHS = {RELEASES: ["bundles/*/*", "releases/*/*"], COMPONENTS: ["components/*", "deltas/*"]}
 
 
 def create_repository(
@@ -67,7 +57,9 @@ def create_repository(
     for role, signer in ((Snapshot.type, online.snapshot), (Timestamp.type, online.timestamp)):
         root.add_key(signer.public_key, role)
     root.roles[Root.type].threshold = threshold
-    targets = Targets(expires=_until(moment, Targets.type), delegations=_delegations(online))
+    targets = Targets(
+        expires=_until(moment, Targets.type), delegations=delegations(online.delegated)
+    )
     _write_root(folder, Metadata(root), root_signers, moment)
     signed = Metadata(targets)
     for signer in targets_signers:
@@ -141,18 +133,6 @@ def _write_root(
     with storage_errors(folder):
         write_atomic(folder / "metadata" / f"{version}.root.json", root.to_bytes())
     return version
-
-
-def _delegations(online: Signers) -> Delegations:
-    keys: dict[str, Key] = {}
-    roles: dict[str, DelegatedRole] = {}
-    held = {RELEASES: online.releases, COMPONENTS: (online.components,)}
-    for name, signers in held.items():
-        ids = [signer.public_key.keyid for signer in signers]
-        keys |= {signer.public_key.keyid: signer.public_key for signer in signers}
-        # Terminating: nobody else is asked about a path that this role answers for.
-        roles[name] = DelegatedRole(name, ids, len(ids), True, _PATHS[name])
-    return Delegations(keys, roles)
 
 
 def _until(moment: datetime, role: str) -> datetime:

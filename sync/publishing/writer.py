@@ -7,7 +7,7 @@ the timestamp, which leads to all others, is replaced in one step at the end.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +20,7 @@ from edge_runtime.bundles.blobs import BlobStore, check_file, exclusive, storage
 from edge_runtime.bundles.manifest import BundleManifest
 from edge_runtime.errors import ConfigError
 from edge_runtime.files import atomic_writer, write_atomic
+from sync.publishing.delegations import COMPONENTS, RELEASES, delegations
 from sync.publishing.lifetimes import LIFETIMES
 from sync.updater.clock import issued_field
 from sync.updater.release import (
@@ -43,6 +44,11 @@ class Signers:
     timestamp: Signer
     releases: tuple[Signer, ...]
     components: Signer
+
+    @property
+    def delegated(self) -> dict[str, tuple[Signer, ...]]:
+        """Who signs for the roles that the targets keys delegate to."""
+        return {RELEASES: self.releases, COMPONENTS: (self.components,)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +76,7 @@ class RepositoryWriter:
         moment = now or datetime.now(UTC)
         with exclusive(self.folder):
             snapshot = Snapshot()
-            for role, signers in self._targets_signers().items():
+            for role, signers in self._signers.delegated.items():
                 self._sign(role, Targets(), 1, signers, snapshot, moment)
             self._finish(snapshot, 1, 1, moment)
 
@@ -100,7 +106,7 @@ class RepositoryWriter:
         """
         moment = now or datetime.now(UTC)
         with exclusive(self.folder):
-            releases, components = self._current("releases"), self._current("components")
+            releases, components = self._current(RELEASES), self._current(COMPONENTS)
             release = release_of(manifest, self._next_decision(releases.signed, manifest.name))
             self._refuse_other(releases.signed, manifest)
             added = 0
@@ -121,22 +127,49 @@ class RepositoryWriter:
             for name, content in documents.items():
                 added += self._add(releases.signed, name, content)
             snapshot = self._current("snapshot").signed
-            for role, metadata in (("components", components), ("releases", releases)):
-                signers = self._targets_signers()[role]
-                signed = metadata.signed
-                self._sign(role, signed, signed.version + 1, signers, snapshot, moment)
+            for role, metadata in ((COMPONENTS, components), (RELEASES, releases)):
+                self._sign_next(role, metadata.signed, snapshot, moment)
             self._advance(snapshot, moment)
         return Published(release, added)
 
     def renew(self, *, now: datetime | None = None) -> None:
         """Sign snapshot and timestamp anew, so that they do not expire; at least once a week.
 
+        Releases and components, which every :meth:`publish` signs, are signed anew when half their
+        time is over.
+
         Raises:
             StorageError: the folder cannot be read or written.
         """
         moment = now or datetime.now(UTC)
         with exclusive(self.folder):
-            self._advance(self._current("snapshot").signed, moment)
+            snapshot = self._current("snapshot").signed
+            for role in self._signers.delegated:
+                signed = self._current(role).signed
+                if signed.expires - moment < timedelta(days=LIFETIMES[role] / 2):
+                    self._sign_next(role, signed, snapshot, moment)
+            self._advance(snapshot, moment)
+
+    def delegate(self, signers: Sequence[Signer], *, now: datetime | None = None) -> None:
+        """Delegate to this writer's release and component keys, and to no others, from now on.
+
+        Everything those roles signed is signed anew with them.
+
+        Args:
+            signers: the targets keys.
+
+        Raises:
+            StorageError: the folder cannot be read or written.
+        """
+        moment = now or datetime.now(UTC)
+        with exclusive(self.folder):
+            snapshot = self._current("snapshot").signed
+            targets = self._current("targets").signed
+            targets.delegations = delegations(self._signers.delegated)
+            self._sign("targets", targets, targets.version + 1, signers, snapshot, moment)
+            for role in self._signers.delegated:
+                self._sign_next(role, self._current(role).signed, snapshot, moment)
+            self._advance(snapshot, moment)
 
     # ---- targets ----
 
@@ -193,10 +226,6 @@ class RepositoryWriter:
 
     # ---- metadata ----
 
-    def _targets_signers(self) -> dict[str, tuple[Signer, ...]]:
-        signers = self._signers
-        return {"releases": signers.releases, "components": (signers.components,)}
-
     def _current(self, role: str) -> Metadata[Any]:
         """The metadata of a role that the timestamp leads to."""
         snapshot_version = self._timestamp().snapshot_meta.version
@@ -225,6 +254,10 @@ class RepositoryWriter:
         signed.version = version
         content = self._write(role, Metadata(signed), signers, moment)
         snapshot.meta[f"{role}.json"] = _described(version, content)
+
+    def _sign_next(self, role: str, signed: Targets, snapshot: Snapshot, moment: datetime) -> None:
+        signers = self._signers.delegated[role]
+        self._sign(role, signed, signed.version + 1, signers, snapshot, moment)
 
     def _advance(self, snapshot: Snapshot, moment: datetime) -> None:
         self._finish(snapshot, snapshot.version + 1, self._timestamp().version + 1, moment)

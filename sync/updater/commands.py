@@ -158,7 +158,7 @@ def _mirrors(home: UpdateHome, addresses: list[str]) -> Iterator[list[Mirror]]:
                 "This device belongs to no central server.",
                 hint="Enrol it (edge-sync enroll URL --code CODE), or name a --repository.",
             )
-        yield [_mirror(f"{link.url}/repository", stack.enter_context(open_client(link)))]
+        yield [_mirror(f"{link.url}/v1/repository", stack.enter_context(open_client(link)))]
 
 
 def _mirror(address: str, client: httpx.Client) -> Mirror:

@@ -10,7 +10,10 @@ from typing import Annotated
 import typer
 
 from sync.central.database import Database
-from sync.central.settings import load_central_settings
+from sync.central.keys import KeyFolder
+from sync.central.objects import Objects
+from sync.central.repository import SignedRepository
+from sync.central.settings import CentralSettings, load_central_settings
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON objects, one a line.")]
 DataDir = Annotated[
@@ -24,3 +27,12 @@ def opened(data_dir: Path | None) -> Iterator[Database]:
     settings = load_central_settings(data_dir=data_dir)
     with closing(Database(settings.url)) as database:
         yield database
+
+
+def signed_repository(settings: CentralSettings) -> SignedRepository:
+    """The configured update repository, with the keys of this machine."""
+    return SignedRepository(
+        Objects(settings.objects_place),
+        KeyFolder(settings.keys_folder, settings.key_password.get_secret_value()),
+        settings.data_dir / "publishing" / "work",
+    )

@@ -14,8 +14,7 @@ from sqlalchemy import select
 from edge_runtime.commands.console import out, print_json, reported
 from edge_runtime.errors import ConfigError, InputError
 from sync.central import audit, releases, rollouts
-from sync.central.commands.common import AsJson, DataDir, opened
-from sync.central.objects import Objects
+from sync.central.commands.common import AsJson, DataDir, opened, signed_repository
 from sync.central.rollouts import DEFAULT_STAGES, Rule, Stage
 from sync.central.settings import load_central_settings
 from sync.central.tables import Rollout
@@ -28,19 +27,29 @@ def release(
     manifest: Annotated[
         Path, typer.Argument(help="What edge-convert bundle wrote: OUT/bundles/NAME/VERSION.json.")
     ],
+    latest: Annotated[
+        bool,
+        typer.Option("--latest", help="Devices that pull by hand take it, too: without rings."),
+    ] = False,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check a bundle and its quality cards, and publish it. No device is offered it yet."""
+    """Check a bundle and its quality cards, sign and publish it. A rollout offers it to devices.
+
+    Releasing a version again is a new decision: devices that took it back may be offered it again.
+    """
     with reported(as_json=as_json):
         prepared = releases.prepare(manifest)
-        settings = load_central_settings(data_dir=data_dir)
-        publisher = releases.PlainPublisher(Objects(settings.objects_place))
-        now = datetime.now(UTC)
-        with opened(data_dir) as database, database.write() as session:
-            made = releases.publish(session, prepared, publisher, audit.CONSOLE, now)
-            audit.note(session, now, audit.CONSOLE, "release", made.id, sha256=made.sha256)
-            shown = releases.view(made)
+        repository = signed_repository(load_central_settings(data_dir=data_dir))
+        with opened(data_dir) as database, database.alone():
+            with database.read() as session:
+                releases.require_same(session, prepared)
+            target = repository.publish(prepared, latest=latest)
+            now = datetime.now(UTC)
+            with database.write() as session:
+                made = releases.record(session, prepared, target, audit.CONSOLE, now)
+                audit.note(session, now, audit.CONSOLE, "release", made.id, sha256=made.sha256)
+                shown = releases.view(made)
         if as_json:
             print_json(shown)
         else:

@@ -163,8 +163,13 @@ class Engines:
         from edge_runtime.generation.registry import load_language_model
 
         files = self.bundle.parts.llm if self.bundle is not None else {}
-        files = files or self.store.files(self.profile.llm)
+        files = files or {**self.store.files(self.profile.llm), **self._adapter()}
         return load_language_model(files, threads=self._settings.threads)
+
+    def _adapter(self) -> Mapping[str, Path]:
+        """What came along to tune the language model for this pack, if something did."""
+        name = f"{self.profile.llm}-{self._pack.name}"
+        return shipped_files(name) if shipped_folder(name) else {}
 
 
 class PooledEmbedder:

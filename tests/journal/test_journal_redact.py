@@ -295,3 +295,10 @@ def test_a_text_that_grows_by_masking_is_cut_between_masks(unit: str) -> None:
     assert len(once) <= 8_000
     assert re.sub(r"\[[A-Z]{2,8}:[0-9a-f]{8}\]", "", once).count("[") == 0
     assert REDACTOR.text(once) == once
+
+
+def test_what_does_not_settle_is_masked_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_runtime.journal.redact._MOST_PASSES", 0)
+    masked = REDACTOR.text("hello [NAME:12345678] and more")
+    assert re.fullmatch(r"\[TEXT:\w{8}\]\[NAME:12345678\]\[TEXT:\w{8}\]", masked)
+    assert REDACTOR.text(masked) == masked

@@ -2,17 +2,19 @@
 
 Chinese numbers are generated with valid check digits (GB 11643 identity cards, Luhn bank cards),
 in full width, in groups and spoken. English sentences come from presidio-research where they are
-at hand; their templates are split into two halves, and rules are written looking at the first only.
-Caught means that every letter and digit of the datum is under a mask.
+at hand; their templates are split into two halves, and rules and training are made looking at the
+first ("dev") only. Caught means that every letter and digit of the datum is under a mask.
 """
 
 from __future__ import annotations
 
 import csv
 import gzip
+import hashlib
 import json
 import os
 import random
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
@@ -28,12 +30,20 @@ from edge_runtime.config import PACKS_DIR
 from edge_runtime.journal import Redactor
 
 PRESIDIO = "pii_presidio/synth_dataset_v2.json.gz"
+SMP = "intent_smp_ecdt_zh/smp2019_train.json.gz"
+BITEXT = "intent_bitext_cs/test.csv"
 BANKING = "intent_banking77/test.csv"
 APPLY = (
     "PERSON", "STREET_ADDRESS", "CREDIT_CARD", "PHONE_NUMBER", "EMAIL_ADDRESS", "IBAN_CODE",
     "US_SSN", "IP_ADDRESS", "ZIP_CODE", "US_DRIVER_LICENSE",
 )  # fmt: skip
+NOT_PERSONAL = ("GPE", "ORGANIZATION", "TITLE", "NRP", "DATE_TIME", "AGE", "DOMAIN_NAME")
 _OF_EACH = 5_000
+_CALLS = ("telephone", "message", "contacts", "email")
+_FULL_NAME = re.compile(
+    r"[王李张刘陈杨黄赵吴周徐孙马朱胡郭何林高罗郑梁谢宋唐许韩冯邓曹彭曾肖田董袁潘于蒋蔡余杜叶程苏魏吕丁任沈姚卢姜崔钟谭陆汪范金石廖贾夏韦付方白邹孟熊秦邱江尹薛闫段雷侯龙史陶黎贺顾毛郝龚邵万钱严]"
+    r"[一-鿿]{1,2}$"
+)
 _REGIONS = ("110105", "310115", "440305", "510107", "330106", "420111", "650102", "820000")
 _LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ"
 _FRAMES = (
@@ -44,11 +54,16 @@ _FRAMES = (
 
 def main() -> None:
     redactor = Redactor(b"a key for measuring, of 32 bytes")
-    rows = [*_generated(redactor), *_sentences(redactor), *_ordinary(redactor)]
+    rows = [
+        *_generated(redactor),
+        *_sentences(redactor),
+        *_chinese_names(redactor),
+        *_ordinary(redactor),
+    ]
     report("redaction", "Redaction of personal data", rows)
 
 
-def _row(what: str, split: str, caught: int, total: int, goal: float) -> dict[str, Any]:
+def _row(what: str, split: str, caught: int, total: int, goal: float | None) -> dict[str, Any]:
     return {
         "what": what, "split": split, "cases": total, "caught": caught,
         "share": round(caught / total, 4), "goal": goal,
@@ -94,27 +109,65 @@ def _sentences(redactor: Redactor) -> Iterator[dict[str, Any]]:
     for sentence in sentences:
         split = "test" if sentence["template_id"] % 2 else "dev"
         for span in sentence["spans"]:
-            if span["entity_type"] in APPLY:
-                found = is_caught(
-                    redactor, sentence["full_text"], span["start_position"], span["end_position"]
-                )
-                for key in (span["entity_type"], "all of these"):
-                    counts[key, split][0] += found
-                    counts[key, split][1] += 1
+            kind = span["entity_type"]
+            found = is_caught(
+                redactor, sentence["full_text"], span["start_position"], span["end_position"]
+            )
+            for key in (kind, "all of these") if kind in APPLY else (kind,):
+                counts[key, split][0] += found
+                counts[key, split][1] += 1
     for kind in (*APPLY, "all of these"):
         for split in ("dev", "test"):
             caught, total = counts[kind, split]
             if total:
                 yield _row(kind, split, caught, total, 0.95)
+    for kind in NOT_PERSONAL:
+        for split in ("dev", "test"):
+            caught, total = counts[kind, split]
+            if total:
+                yield _row(f"masked beside: {kind}", split, caught, total, None)
+
+
+def _chinese_names(redactor: Redactor) -> Iterator[dict[str, Any]]:
+    """Whole names in commands to call or write to somebody; a hash of the text splits them."""
+    path = Path(os.environ.get("EDGE_BENCH_DATA", "")) / SMP
+    if not path.is_file():
+        return
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        commands = json.load(file)
+    counts = {"dev": [0, 0], "test": [0, 0]}
+    for command in commands:
+        text = command["text"]
+        split = "test" if measured_on(text) else "dev"
+        for slot in ("name", "receiver"):
+            name = command["slots"].get(slot)
+            if command["domain"] in _CALLS and isinstance(name, str) and _FULL_NAME.match(name):
+                start = text.find(name)
+                if start >= 0:
+                    counts[split][0] += is_caught(redactor, text, start, start + len(name))
+                    counts[split][1] += 1
+    for split, (caught, total) in counts.items():
+        yield _row("Chinese names", split, caught, total, 0.95)
 
 
 def _ordinary(redactor: Redactor) -> Iterator[dict[str, Any]]:
     """Utterances with nobody's data in them: masks here are false."""
-    sets = {"pack examples": _pack_examples(), "retail test": _retail_test()}
-    path = Path(os.environ.get("EDGE_BENCH_DATA", "")) / BANKING
-    if path.is_file():
-        with path.open(encoding="utf-8", newline="") as file:
-            sets["banking77 test"] = [row["text"] for row in csv.DictReader(file)]
+    sets = {
+        "pack examples": [text for text in pack_examples() if measured_on(text)],
+        "retail test": _retail_test(),
+    }
+    folder = Path(os.environ.get("EDGE_BENCH_DATA", ""))
+    for name, part, column in (
+        ("banking77 test", BANKING, "text"),
+        ("bitext test", BITEXT, "utterance"),
+    ):
+        if (path := folder / part).is_file():
+            with path.open(encoding="utf-8", newline="") as file:
+                sets[name] = [
+                    row[column]
+                    for row in csv.DictReader(file)
+                    if row.get("entity_type") != "person_name"
+                ]
     for name, texts in sets.items():
         masked = sum(bool(redactor.spans(text)) for text in texts)
         yield {
@@ -123,7 +176,12 @@ def _ordinary(redactor: Redactor) -> Iterator[dict[str, Any]]:
         }  # fmt: skip
 
 
-def _pack_examples() -> list[str]:
+def measured_on(text: str) -> bool:
+    """Half of the pack's examples, by a fixed hash: the other half may be learnt from."""
+    return hashlib.sha256(text.encode()).digest()[0] % 2 == 1
+
+
+def pack_examples() -> list[str]:
     loaded = yaml.safe_load((PACKS_DIR / "retail" / "intents.yaml").read_text("utf-8"))
     return sorted(set(_texts(loaded)))
 

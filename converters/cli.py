@@ -11,6 +11,7 @@ from converters.commands import (
     distilling,
     measuring,
     onnx,
+    redacting,
     running,
     synthesizing,
     tuning,
@@ -39,6 +40,7 @@ app.command("merge")(tuning.merge)
 app.command("distill")(distilling.distill)
 app.command("student")(understanding.student)
 app.command("train-nlu")(understanding.train_nlu)
+app.command("train-redaction")(redacting.train_redaction)
 app.command("bundle")(building.bundle)
 app.command("run")(running.run)
 

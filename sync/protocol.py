@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from typing import Annotated, Any, Final, Literal
 
@@ -183,7 +184,11 @@ class Refusal(Model):
     error: Short
 
 
-Pseudonym = Annotated[str, Field(pattern=r"^\[USER:[0-9a-f]{16}\]$")]
+PSEUDONYM: Final = re.compile(
+    r"\[(?:USER:[0-9a-f]{16}|(?:PHONE|EMAIL|ACCOUNT|ID|CARD|IBAN|PLATE|ORDER):[0-9a-f]{8})\]"
+)
+"""What may name a person to be erased: an id, or what is one person's alone."""
+Pseudonym = Annotated[str, Field(pattern=rf"^{PSEUDONYM.pattern}$")]
 Pseudonyms = Annotated[list[Pseudonym], Field(min_length=1, max_length=32)]
 
 

@@ -19,7 +19,7 @@ from threading import RLock
 from sqlite_utils import Database
 
 from edge_runtime.errors import InputError, StorageError
-from edge_runtime.journal import payloads
+from edge_runtime.journal import contacts, payloads
 from edge_runtime.journal.database import reading, transaction
 from edge_runtime.journal.identity import Identity
 from edge_runtime.journal.outbox import Outbox
@@ -28,6 +28,8 @@ from edge_runtime.journal.redact import Redactor
 
 MAX_USER_CHARS = 1_000
 _ERASED = "erased"
+_Turn = tuple[int, str, str]
+"""A turn's number, id and session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ class Persons:
         return [payloads.decode(body) for (body,) in rows]
 
     def erase(self, user: str, *, now: datetime | None = None) -> Erasure:
-        """Remove the person from this device.
+        """Remove the person with this id from this device.
 
         Damaged journals that were moved aside go altogether: nobody can tell whom they hold.
 
@@ -111,13 +113,65 @@ class Persons:
             InputError: the id is empty or too long.
             StorageError: nothing was removed.
         """
-        masks = self.pseudonyms(user)
+        return self._erase(self.pseudonyms(user), lambda: self._turns_of(user), now)
+
+    def erase_contact(self, contact: str, *, now: datetime | None = None) -> Erasure:
+        """Remove whoever gave this phone, e-mail address, card or other number, however written.
+
+        Here the dialogues go in which it was given, as far as they are the same person's (or
+        nobody's in particular); what waits for the server or lies there goes where it holds the
+        contact's pseudonym.
+
+        Raises:
+            InputError: it is none of these.
+            StorageError: nothing was removed.
+        """
+        given = [contacts.recognised(contact, redactor) for redactor in self._redactors]
+        masks = tuple(mask for mask, _ in given)
+        value = given[0][1]
+        return self._erase(masks, lambda: self._dialogues_with(value, masks), now)
+
+    def _turns_of(self, user: str) -> list[_Turn]:
+        return self._db.conn.execute(
+            "SELECT number, turn_id, session FROM turns WHERE json_extract(body, '$.user') = ?",
+            (user,),
+        ).fetchall()
+
+    def _dialogues_with(self, value: str, masks: Sequence[str]) -> list[_Turn]:
+        found: dict[int, _Turn] = {}
+        for session, user in self._who_gave(value, masks):
+            rows = self._db.conn.execute(
+                "SELECT number, turn_id, body FROM turns WHERE session = ?"
+                " AND json_extract(body, '$.user') IN ('', ?) ORDER BY started_at, number",
+                (session, user),
+            ).fetchall()
+            for dialogue in contacts.dialogues(rows):
+                if any(self._holds(body, value, masks) for _, _, body in dialogue):
+                    found |= {number: (number, turn, session) for number, turn, _ in dialogue}
+        return list(found.values())
+
+    def _who_gave(self, value: str, masks: Sequence[str]) -> set[tuple[str, str]]:
+        return {
+            (session, payloads.decode(body).user)
+            for session, body in self._db.conn.execute("SELECT session, body FROM turns")
+            if self._holds(body, value, masks)
+        }
+
+    def _holds(self, body: str, value: str, masks: Sequence[str]) -> bool:
+        if not contacts.may_hold(body, value):
+            return False
+        turn = payloads.decode(body)
+        return any(
+            mask in payloads.encode(payloads.turn_payload(turn, redactor))
+            for mask, redactor in zip(masks, self._redactors, strict=True)
+        )
+
+    def _erase(
+        self, masks: tuple[str, ...], find: Callable[[], list[_Turn]], now: datetime | None
+    ) -> Erasure:
         at = (now or datetime.now(UTC)).isoformat(timespec="milliseconds")
         with self._lock, transaction(self._db, self._path) as db:
-            erased = db.conn.execute(
-                "SELECT number, turn_id, session FROM turns WHERE json_extract(body, '$.user') = ?",
-                (user,),
-            ).fetchall()
+            erased = find()
             waiting = self._waiting({turn_id for _, turn_id, _ in erased}, masks)
             self._outbox.replace_by_notice(waiting, _ERASED)
             aside = 0
@@ -126,8 +180,8 @@ class Persons:
                     "DELETE FROM quarantine WHERE instr(payload, ?)", (mask,)
                 ).rowcount
             sessions = 0
-            for number, _, session in erased:
-                db.conn.execute("DELETE FROM turns WHERE number = ?", (number,))
+            for turn, _, session in erased:
+                db.conn.execute("DELETE FROM turns WHERE number = ?", (turn,))
                 sessions += db.conn.execute(
                     "DELETE FROM sessions WHERE session = ?", (session,)
                 ).rowcount

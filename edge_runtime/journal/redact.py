@@ -1,10 +1,13 @@
 """Masks personal data in whatever is about to leave the device.
 
+Rules find what has a form (numbers, plates, mail) and what words introduce; a small trained reader
+(:mod:`edge_runtime.journal.tagger`) finds names and addresses that stand alone.
+
 Each find is replaced by ``[KIND:pseudonym]``; the pseudonym is the first 32 bits of an
 HMAC-SHA256 under the device's key (or its shop's), so the same value always gets the same mask
 there (a returning caller can be counted) and nobody without the key can look the value up.
-Chinese, English and Spanish; kinds: PHONE, ID, CARD, IBAN, EMAIL, ACCOUNT, PLATE, ADDRESS, NAME,
-IP, ORDER (only when the policy asks), USER.
+Kinds: PHONE, ID, CARD, IBAN, EMAIL, ACCOUNT, PLATE, ADDRESS, NAME, IP, BIRTH, ORDER (only when the
+policy asks), USER; TEXT for what could not be decided.
 """
 
 from __future__ import annotations
@@ -12,15 +15,18 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from edge_runtime.journal.redact_names import find_names
+from edge_runtime.journal import tagger
+from edge_runtime.journal.redact_dates import find_birth_dates
+from edge_runtime.journal.redact_names import NO_NAME, find_names, repeated
 from edge_runtime.journal.redact_numbers import Span, find_numbers, plain
-from edge_runtime.journal.redact_places import find_addresses, find_plates
+from edge_runtime.journal.redact_places import find_addresses, find_plates, find_postcodes
 
 MAX_CHARS = 8_000
 """Longer texts are cut here before they are searched: what was not searched must not leave."""
+_MOST_PASSES = 6
 
 _MASKED = re.compile(r"\[[A-Z]{2,8}:[0-9a-f]{8,16}\]")
 _EMAIL = re.compile(
@@ -74,11 +80,23 @@ class Redactor:
         return f"[{kind}:{digest.hexdigest()[:length]}]"
 
     def text(self, text: str) -> str:
-        """The text with every personal datum masked; masking twice changes nothing."""
-        text = text[:MAX_CHARS]
+        """The text with every personal datum masked; masking twice changes nothing.
+
+        A mask can make its neighbours plain, so the text is read until nothing more is found. What
+        is still not settled after six readings is nobody's sentence and is masked whole.
+        """
+        text = _cut(text)
+        for _ in range(_MOST_PASSES):
+            masked = _cut(self._masked(text, self.spans(text)))
+            if masked == text:
+                return text
+            text = masked
+        return _cut(self._masked(text, _unmasked(text)))
+
+    def _masked(self, text: str, spans: Iterable[Span]) -> str:
         pieces: list[str] = []
         at = 0
-        for span in self.spans(text):
+        for span in spans:
             pieces += (text[at : span.start], self.pseudonym(span.kind, span.value))
             at = span.end
         return "".join((*pieces, text[at:]))
@@ -106,9 +124,14 @@ class Redactor:
         if self._policy.order_numbers:
             for match in _ORDER.finditer(text):
                 yield Span(match.start(1), match.end(1), "ORDER", match[1].upper())
+        yield from find_birth_dates(text)
         yield from find_numbers(text)
-        yield from find_addresses(text)
-        yield from find_names(text)
+        read = list(tagger.shipped().find(text))
+        yield from _joined(text, "ADDRESS", [*find_addresses(text), *_addresses(text, read)])
+        yield from find_postcodes(text)
+        names = _joined(text, "NAME", [*find_names(text), *_names(text, read)])
+        yield from names
+        yield from repeated(text, names)
 
 
 def _is_ip(text: str) -> bool:
@@ -117,6 +140,53 @@ def _is_ip(text: str) -> bool:
     except ValueError:
         return False
     return text != "::"
+
+
+def _cut(text: str) -> str:
+    """At most :data:`MAX_CHARS`, and no mask cut in two."""
+    if len(text) <= MAX_CHARS:
+        return text
+    for mask in _MASKED.finditer(text, MAX_CHARS - 32, MAX_CHARS + 32):
+        if mask.start() < MAX_CHARS < mask.end():
+            return text[: mask.start()]
+    return text[:MAX_CHARS]
+
+
+def _unmasked(text: str) -> Iterator[Span]:
+    at = 0
+    for start, end in [*(mask.span() for mask in _MASKED.finditer(text)), (len(text), len(text))]:
+        if any(char.isalnum() for char in text[at:start]):
+            yield Span(at, start, "TEXT", text[at:start])
+        at = end
+
+
+def _names(text: str, read: Iterable[tagger.Tagged]) -> Iterator[tuple[int, int]]:
+    for one in read:
+        if one.label == "name" and text[one.start : one.end].lower() not in NO_NAME:
+            yield one.start, one.end
+
+
+def _addresses(text: str, read: Iterable[tagger.Tagged]) -> Iterator[tuple[int, int]]:
+    """A town or street alone is nobody's address, and a number alone only as a postal code."""
+    for one in read:
+        words = text[one.start : one.end]
+        if one.label == "address" and re.search(r"[^\W\d_].*\d|\d.*[^\W\d_]|^\d{5}$", words, re.S):
+            yield one.start, one.end
+
+
+def _joined(text: str, kind: str, found: Iterable[tuple[int, int]]) -> list[Span]:
+    """One span for stretches that overlap, so that one datum gets one mask."""
+    runs: list[tuple[int, int]] = []
+    for start, end in sorted(found):
+        if runs and start < runs[-1][1]:
+            runs[-1] = (runs[-1][0], max(end, runs[-1][1]))
+        else:
+            runs.append((start, end))
+    gap = "" if kind == "ADDRESS" else " "
+    return [
+        Span(start, end, kind, re.sub(r"[\s,，]+", gap, text[start:end]).strip(" .").lower())
+        for start, end in runs
+    ]
 
 
 def _without(span: Span, taken: list[Span], text: str) -> Iterator[Span]:

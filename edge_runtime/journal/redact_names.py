@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from edge_runtime.journal.redact_numbers import Span
 
@@ -26,6 +26,8 @@ _NOT_GIVEN = (
 _GIVEN = rf"[^\W\d_A-Za-z{re.escape(_NOT_GIVEN)}]"
 _FULL = rf"{_SURNAME}{_GIVEN}{{1,2}}"
 _TITLE = "(?:先生|女士|小姐|太太|师傅|阿姨|大爷)"
+_AFTER = r"(?=$|[\s，。！？、；：,.!?;:“”\"]|的|说|和|跟|先|今|明|晚|吧|吗|让|叫|问)"
+_OWN = "电话|手机|号码|邮箱|地址|订单|快递|包裹|单子|会员|账户|账号|名字|卡号|身份证|外卖|预约|预订"
 
 _CHINESE = (
     re.compile(rf"(?:我叫|本人叫|名字叫|我名叫|我的名字[是叫]|姓名[是为]?[:：]?|收货人[是为叫]?[:：]?"
@@ -33,7 +35,40 @@ _CHINESE = (
     re.compile(rf"我是\s{{0,4}}({_FULL})(?=[，。,.!！;；\s]|$)"),
     re.compile(rf"我姓\s{{0,4}}({_SURNAME})"),
     re.compile(rf"({_SURNAME}{_GIVEN}{{0,2}}){_TITLE}"),
+    re.compile(rf"(?:发|打|寄|送|转|交|拿|带|短信|电话|邮件|信息|消息)给({_FULL}){_AFTER}"),
+    re.compile(rf"(?:呼叫|拨打|拨号|发短信|打电话|联系一下|打电话找)({_FULL}){_AFTER}"),
+    re.compile(rf"给({_FULL})(?=[打发寄送回留带][个一条封短过去]?)"),
+    re.compile(rf"(?:^|[把给帮替问查是，。：:,\s])({_FULL})(?=的(?:{_OWN}))"),
 )  # fmt: skip
+
+# Surnames that start few other words, before letters that given names are made of, between words
+# or signs that stand around a person: "张伟的快递到了", "帮李娜取一下".
+_SURE_SURNAME = (
+    "[王李张刘陈杨赵吴周徐孙朱胡郭何林郑谢宋唐许韩冯邓曹彭曾肖董袁潘蔡蒋杜魏吕沈姚卢姜崔钟谭汪范廖贾"
+    "邹熊孟薛阎雷侯龚邵贺郝]"
+)
+_GIVEN_LETTER = (
+    "[伟芳娜秀英敏静丽强磊军洋勇艳杰娟涛明超霞刚桂兰玉梅红燕萍玲华建志文辉鹏飞龙波斌宇浩凯健俊帆雪琳"
+    "佳慧婷颖晨欣怡瑞子涵梓轩诗泽昊博思琪嘉雅倩洁莉琴云莲珍凤春菊香淑惠翠芬荣娇晶妍茜莎锦黛瑶婕馨瑾"
+    "蓉薇菁梦岚欢枫芸菲毓祥光东峰宏坤森鑫贵福胜学才发武利清顺信毅仁保良友裕江成康达岩茂进彪诚震振壮"
+    "群豪邦承绍松善厚庆民哲亮政谦亨伦翔旭德盛晓小永世广丹玥彤雯蕾]"
+)
+_BEFORE_NAME = r"(?:^|[\s，。！？、：；,.!?:;“”\"]|[给找帮替叫跟和让问请为由寄是])"
+_AFTER_NAME = (
+    r"(?=$|[\s，。！？、；,.!?;“”\"]|的|下的|订的|买的|要|说|收|签收|取|来|去|在|和|跟|今天|昨天|想|没"
+    r"|不|已经|会|住|吗|呢|吧)"
+)
+_LIKE_NAMES = """
+谢谢 辛苦 顾客 家乡 家里 家人 谢快递 谢送餐 谢骑士 谢外卖 谢配送
+管理员 安装师 何力 王国 王子
+张贵 许可 周天 马上 许信 许进 曾经 何在
+何来 郑重 雷达 雷锋 胡子 林子 林中
+杨梅 杨树 孙子 钟点 陈旧
+陈香 陈年 宋江
+姜葱 熊猫 贺信 周武 周文 王牌 王者 唐诗 谢信 孟子 曾子 邓小 董事 薛定
+"""
+_NOT_CHINESE_NAMES = frozenset(_LIKE_NAMES.split())
+_CHINESE_ALONE = re.compile(rf"{_BEFORE_NAME}({_SURE_SURNAME}{_GIVEN_LETTER}{{1,2}}){_AFTER_NAME}")
 
 _WORD = r"[^\W\d_][\w'’.-]{0,30}"
 _CAPITAL = r"[A-ZÀ-ÖØ-ÞĀ-Ž](?!\w{0,30}\d)[\w'’.-]{0,30}"
@@ -84,44 +119,43 @@ thank thanks that the their there they this thursday to transfer tuesday tv uk u
 ultra up us usa visa watch we wednesday west what when where which white who why wi-fi wifi will
 with would xbox yes you your north east al como con cuando cuándo cuál dónde donde el ella en es
 esta este la las los me mi necesito para pero por puedo qué que quiero se si sí sin su tarjeta
-tengo tienda un una y yo
+tengo tienda un una y yo auto besides eur gbp high oh ruble should st top usd
 """
-_NO_NAME = frozenset(_WORDS.split())
+NO_NAME = frozenset(_WORDS.split())
+"""In small letters: words that are no name however they are written."""
 _MOST_PARTS = 32
 
 
-def find_names(text: str) -> Iterator[Span]:
-    """Names that follow an introduction, stand by a title, or look like first and last name.
+def find_names(text: str) -> Iterator[tuple[int, int]]:
+    """Names that follow an introduction, stand by a title, or look like first and last name."""
+    for pattern in (_CHINESE_ALONE, *_CHINESE, *_WESTERN, _NAMED_PATTERN):
+        for match in pattern.finditer(text):
+            if match[1].isupper() and " " in match[1] and text.isupper():
+                continue
+            if match[1] in _NOT_CHINESE_NAMES:
+                continue
+            if match[1].strip(" .") and not (pattern is _NAMED_PATTERN and _is_ordinary(match[1])):
+                yield match.span(1)
+    for match in _PAIR.finditer(text):
+        if not _is_ordinary(match[1]):
+            yield match.span(1)
 
-    A part of a name that was found is a name wherever else it stands in the text.
-    """
-    found = list(_introduced(text))
-    yield from found
+
+def repeated(text: str, names: Iterable[Span]) -> Iterator[Span]:
+    """The parts of found names wherever else they stand in the text."""
     parts = {
-        part for span in found for part in re.split(r"[\s.]+", text[span.start : span.end])
-        if len(part) > 2 and part[0].isupper() and part.lower() not in _NO_NAME
+        part for span in names for part in re.split(r"[\s.]+", text[span.start : span.end])
+        if len(part) > 2 and part[0].isupper() and part.lower() not in NO_NAME
     }  # fmt: skip
     for part in sorted(parts)[:_MOST_PARTS]:
         for match in re.finditer(rf"(?<!\w){re.escape(part)}(?!\w)", text):
             yield Span(match.start(), match.end(), "NAME", part.lower())
 
 
-def _introduced(text: str) -> Iterator[Span]:
-    for pattern in (*_CHINESE, *_WESTERN, _NAMED_PATTERN):
-        for match in pattern.finditer(text):
-            if match[1].isupper() and " " in match[1] and text.isupper():
-                continue
-            value = re.sub(r"\s+", " ", match[1]).strip(" .").lower()
-            if value and not (pattern is _NAMED_PATTERN and _is_ordinary(match[1])):
-                yield Span(match.start(1), match.end(1), "NAME", value)
-    for match in _PAIR.finditer(text):
-        if not _is_ordinary(match[1]):
-            yield Span(match.start(1), match.end(1), "NAME", re.sub(r"\s+", " ", match[1]).lower())
-
-
 def _is_ordinary(words: str) -> bool:
-    parts = re.split(r"[\s.]+", words.removesuffix("'s"))
-    return words.isupper() or any(part.lower() in _NO_NAME for part in parts if not part.islower())
+    """Whether one of the capitalised words is a shop's, a thing's or a sentence's."""
+    parts = [part.removesuffix("'s") for part in re.split(r"[\s.]+", words)]
+    return words.isupper() or any(part.lower() in NO_NAME for part in parts if not part.islower())
 
 
 _NAMED_PATTERN = re.compile(_NAMED)

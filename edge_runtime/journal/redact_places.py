@@ -136,6 +136,30 @@ _GOES_ON = re.compile(
     rf"|\(?(?!(?i:please|because|for|and|before|after|my|i|the|thanks?|call|is|it)\b){_CAP}\)?(?![\w:@])"
     r")"
 )
+_STATES = (
+    "AL|AK|AZ|AR|CA|CO|CT|DE|DC|FL|GA|HI|ID|IL|IN|IA|KS|KY|LA|ME|MD|MA|MI|MN|MS|MO|MT|NE|NV|NH|NJ|NM|"
+    "NY|NC|ND|OH|OK|OR|PA|PR|RI|SC|SD|TN|TX|UT|VT|VA|WA|WV|WI|WY"
+)
+_ZIP_WORD = (
+    r"(?:zip(?:\s?codes?)?|post\s?codes?|postal\s?codes?|c[oó]digos?\spostal(?:es)?|postleitzahl|plz"
+    r"|codes?\spostal|邮编|邮政编码)"
+)
+_POSTCODES = (
+    # British (BS 7666) and Canadian.
+    re.compile(
+        r"(?<![A-Za-z0-9])(?P<code>(?:[A-Z]{1,2}\d[A-Z\d]?\s\d[ABD-HJLNP-UW-Z]{2}"
+        r"|[ABCEGHJ-NPRSTVXY]\d[ABCEGHJ-NPRSTV-Z]\s\d[ABCEGHJ-NPRSTV-Z]\d))(?![A-Za-z0-9])"
+    ),
+    re.compile(rf"\b(?:{_STATES}),?\s{{1,3}}(?P<code>\d{{5}}(?:-\d{{4}})?)(?![\d.,-]*\d)"),
+    re.compile(r"(?<![\w.,-])(?P<code>\d{5}-\d{4})(?![\w-])"),
+    re.compile(
+        rf"(?i:{_ZIP_WORD})[^\d\n]{{0,30}}?(?<!\w)(?P<code>\d{{5,6}}(?:-\d{{4}})?"
+        r"|\d{4}(?:\s?[A-Z]{2})?)(?!\w)"
+    ),
+    re.compile(
+        rf"(?<![\w.,-])(?P<code>\d{{5}}(?:-\d{{4}})?)(?=[^\w\n]{{1,3}}(?:\w+\s){{0,3}}(?i:{_ZIP_WORD})\b)"
+    ),
+)
 _HOUSE_BEFORE = re.compile(r"(?:\b\d{1,6}\s{1,3}){1,2}$")
 _MOST_PIECES = 9
 
@@ -161,12 +185,17 @@ def find_plates(text: str) -> Iterator[Span]:
             yield Span(match.start(group), match.end(group), "PLATE", value)
 
 
-def find_addresses(text: str) -> Iterator[Span]:
+def find_addresses(text: str) -> Iterator[tuple[int, int]]:
     """Addresses down to a house number; a town or street alone is nobody's address."""
     for pattern in (*_FOREIGN, *_CHINESE, *_WESTERN):
         for match in pattern.finditer(text):
             start, end = match.span(1 if pattern.groups else 0)
-            if pattern not in _CHINESE:
-                start, end = _whole_address(text, start, end)
-            value = re.sub(r"[\s,，]+", "", text[start:end]).lower()
-            yield Span(start, end, "ADDRESS", value)
+            yield (start, end) if pattern in _CHINESE else _whole_address(text, start, end)
+
+
+def find_postcodes(text: str) -> Iterator[Span]:
+    """Postal codes: forms nothing else has, and five digits beside a word or a state for one."""
+    for pattern in _POSTCODES:
+        for match in pattern.finditer(text):
+            value = re.sub(r"\W", "", match["code"]).upper()
+            yield Span(match.start("code"), match.end("code"), "ADDRESS", value)

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from sync.central.database import Database
 from sync.central.figures import is_unanswered
+from sync.central.persons import TOLD, erase_late, erased_notice
 from sync.central.rollup import mark
 from sync.central.tables import (
     QUARANTINED,
@@ -64,6 +65,7 @@ def ingest(database: Database, device_id: str, batch: Batch, now: datetime) -> T
         known = _known(session, device_id, batch)
         new = [one for one in read if one.record.seq not in known]
         _store(session, device_id, batch.stream, new, now)
+        _forget_late(session, device_id, batch.stream, new, now)
         _advance(session, stream, new)
         _note_device(session, device_id, batch, now)
         contiguous = stream.contiguous
@@ -106,7 +108,9 @@ def _refusal(one: _Read, known: tuple[str, str] | None) -> str:
     if known is None:
         return one.problem
     known_digest, known_problem = known
-    return known_problem if known_digest == one.digest else _CONFLICT
+    if known_digest in {one.digest, erased_notice(one.record.kind)}:
+        return known_problem
+    return _CONFLICT
 
 
 def _stream(session: Session, device_id: str, stream: str) -> Stream:
@@ -157,6 +161,20 @@ def _store(
         if rows:
             session.execute(insert(table), rows)
     mark(session, device_id, (row["started_at"] for row in metrics), now)
+
+
+def _forget_late(
+    session: Session, device_id: str, stream: str, new: Sequence[_Read], now: datetime
+) -> None:
+    told = {one.record.seq: one for one in new if one.kind in TOLD}
+    erase_late(
+        session,
+        device_id=device_id,
+        stream=stream,
+        created={seq: _moment(one.record.created_at, now) for seq, one in told.items()},
+        texts={seq: one.text for seq, one in told.items()},
+        now=now,
+    )
 
 
 def _key(key: tuple[str, str, int]) -> dict[str, Any]:

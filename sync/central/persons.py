@@ -11,22 +11,23 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, delete, or_, select, update
+from sqlalchemy import and_, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from sync.central.rollup import mark
 from sync.central.tables import Erasure, Handoff, StoredRecord, TurnMetric, Unanswered, utc
-from sync.protocol import EraseAnswer, digest_of, payload_text
+from sync.protocol import PSEUDONYM, EraseAnswer, digest_of, payload_text
 
 EVERYWHERE = ""
 """As a device's id: the whole fleet."""
 PAGE = 100
-_TOLD = ("turn", "escalation")
+TOLD = ("turn", "escalation")
+"""Records that say what a person said."""
 _FIRST = "0" * 64
 _LEDGER = ("at", "device_id", "pseudonyms", "request", "previous", "receipt", "digest")
 _Key = tuple[str, str, int]
@@ -79,6 +80,55 @@ def erase(
     session.add(made)
     session.flush()
     return EraseAnswer(receipt=receipt, digest=made.digest)
+
+
+def erase_late(
+    session: Session,
+    *,
+    device_id: str,
+    stream: str,
+    created: Mapping[int, str],
+    texts: Mapping[int, str],
+    now: datetime,
+) -> int:
+    """Erase at once what arrives of a person erased meanwhile: a device was offline for weeks.
+
+    A customer who has returned under the same id keeps what was said after the erasure.
+
+    Args:
+        created: when each of the stored records was made, in the kept form, by its number.
+        texts: their payloads.
+    """
+    if not created:
+        return 0
+    mine = Erasure.device_id.in_((device_id, EVERYWHERE))
+    newest = session.scalar(select(func.max(Erasure.at)).where(mine))
+    if newest is None or newest <= (oldest := min(created.values())):
+        return 0
+    until: dict[str, str] = {}
+    for at, masks in session.execute(
+        select(Erasure.at, Erasure.pseudonyms).where(mine, Erasure.at > oldest)
+    ):
+        for mask in json.loads(masks):
+            until[mask] = max(at, until.get(mask, ""))
+    late = [
+        seq
+        for seq, made in created.items()
+        if any(made < until.get(mask, "") for mask in PSEUDONYM.findall(texts[seq]))
+    ]
+    rows = session.scalars(
+        select(StoredRecord).where(
+            StoredRecord.device_id == device_id,
+            StoredRecord.stream == stream,
+            StoredRecord.seq.in_(late),
+        )
+    ).all()
+    return _forget(session, rows, now)
+
+
+def erased_notice(kind: str) -> str:
+    """The digest a record of this kind has once it is erased."""
+    return digest_of("dropped", payload_text({"kind": kind, "reason": "erased"}))
 
 
 def erase_again(session: Session, now: datetime) -> int:
@@ -196,7 +246,7 @@ def retain(session: Session, periods: Periods, now: datetime) -> dict[str, int]:
 
 def _told_by(pseudonyms: Sequence[str]) -> Any:
     return and_(
-        StoredRecord.kind.in_(_TOLD),
+        StoredRecord.kind.in_(TOLD),
         or_(*(StoredRecord.payload.contains(mask, autoescape=True) for mask in pseudonyms)),
     )
 
@@ -214,9 +264,14 @@ def _remove(
         query = query.where(StoredRecord.device_id == device_id)
     if received_until:
         query = query.where(StoredRecord.received_at <= received_until)
+    return _forget(session, session.scalars(query).all(), now)
+
+
+def _forget(session: Session, rows: Sequence[StoredRecord], now: datetime) -> int:
+    """The records become notices, their turns' figures are cut loose; how many records."""
     sessions: dict[tuple[str, str, str], set[str]] = {}
     count = 0
-    for row in session.scalars(query).all():
+    for row in rows:
         payload = json.loads(row.payload)
         place = (row.device_id, row.stream, payload["session"])
         sessions.setdefault(place, set()).add(payload["turn_id"])

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from edge_runtime.commands.console import out, print_json, reported
-from edge_runtime.errors import ConfigError, StorageError
+from edge_runtime.errors import ConfigError, InputError, StorageError
 from edge_runtime.files import write_atomic
 from edge_runtime.journal import Journal, adopt_key
 from sync.commands.opening import AsJson, DataDir, opened, uplink_if_enrolled
@@ -23,13 +23,26 @@ Offline = Annotated[bool, typer.Option("--offline", help="Only on this device.")
 _IDENTITY = "device.json"
 
 
-def erase(user: User, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+def erase(
+    user: User = "",
+    contact: Annotated[
+        str, typer.Option(help="Or a phone, e-mail address, card, plate … the person gave.")
+    ] = "",
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
     """Remove a person from this device and the central server; prints the receipts.
 
-    Without a connection the server is asked as soon as there is one.
+    By a contact the dialogues go in which it was given, however it was written. Without a
+    connection the server is asked as soon as there is one.
     """
     with reported(as_json=as_json), opened(data_dir) as (journal, folder):
-        done = journal.persons.erase(user)
+        if bool(user) == bool(contact):
+            raise InputError(
+                "Whom to erase is said in one way.", hint="Give either --user ID or --contact."
+            )
+        persons = journal.persons
+        done = persons.erase(user) if user else persons.erase_contact(contact)
         with suppress(SyncError), uplink_if_enrolled(journal, folder, offline=False) as up:
             if up is not None:
                 send_erasures(journal, up.exchange)

@@ -115,3 +115,44 @@ def test_a_wrong_shop_key_is_refused(tmp_path: Path) -> None:
     assert (tmp_path / "device.json").read_bytes() == kept
     once = adopt_key(tmp_path / "device.json", b"k" * 32)
     assert adopt_key(tmp_path / "device.json", b"k" * 32) == once
+
+
+def test_a_person_is_erased_by_a_phone_they_gave_in_any_spelling(journal: Journal) -> None:
+    said = [
+        ("我叫张伟，紫色雨伞丢了", 0, "till"),
+        ("电话是一三八，零零一三，八零零零", 1, "till"),
+        ("谢谢", 2, "till"),
+        ("another customer, hours later", 300, "till"),
+        ("call 138-0013-8000 instead", 0, "kiosk"),
+        ("call 139-0013-8000 instead", 0, "phone"),
+    ]
+    for number, (text, minutes, session) in enumerate(said):
+        started = f"2026-03-01T{8 + minutes // 60:02}:{minutes % 60:02}:00+00:00"
+        journal.record(
+            turn(number, user="", text=text, session=session, started_at=started), state_json=None
+        )
+    done = journal.persons.erase_contact("+86 138 0013 8000")
+    receipt = json.loads(done.receipt)
+    assert receipt["turns"] == 4
+    assert all(mask.startswith("[PHONE:") for mask in done.pseudonyms)
+    left = [kept.text for _, kept in journal.turns_since()]
+    assert left == [said[3][0], said[5][0]]
+    rows = journal.outbox.pending(limit_bytes=10**7, limit_records=100)
+    assert not any(mask in row.payload for row in rows for mask in done.pseudonyms)
+
+
+def test_a_contact_erases_nothing_another_person_said(journal: Journal) -> None:
+    for number, user in enumerate(("member-7", "member-8", "")):
+        text = "ann.lee@example.org" if user == "member-7" else "退货"
+        journal.record(turn(number, user=user, text=text, session="till"), state_json=None)
+    journal.persons.erase_contact("Ann.Lee@example.org")
+    assert [kept.user for _, kept in journal.turns_since()] == ["member-8"]
+
+
+@pytest.mark.parametrize(
+    "wrong", ["", "Ann Lee", "12 Oak Street", "13800138000 13900139000", "x" * 300]
+)
+def test_what_is_nobodys_alone_is_no_contact(journal: Journal, wrong: str) -> None:
+    with pytest.raises(InputError, match="no phone"):
+        journal.persons.erase_contact(wrong)
+    assert journal.persons.erasures() == []

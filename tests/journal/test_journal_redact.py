@@ -219,3 +219,86 @@ def test_masks_never_overlap_and_are_not_masked_again(text: str) -> None:
 )
 def test_hostile_text_cannot_make_the_search_explode(unit: str) -> None:
     assert len(REDACTOR.text(unit * 20_000)) <= 200_000
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        ("Why is Katarina so late with my coat?", "Katarina"),
+        ("Jonas, where is my parcel?", "Jonas"),
+        ("I spoke to Agnieszka about it yesterday", "Agnieszka"),
+        ("the owners are Lindqvist, Okafor and Moretti", "Okafor"),
+        ("thanks, patricia", "patricia"),
+        ("张伟的快递到了吗", "张伟"),
+        ("帮李娜取一下", "李娜"),
+        ("给栾佳佳打电话", "栾佳佳"),
+        ("hablé con Lucía ayer", "Lucía"),
+    ],
+)
+def test_names_that_nothing_introduces_are_masked(text: str, secret: str) -> None:
+    masked = REDACTOR.text(text)
+    assert secret not in masked
+    assert "[NAME:" in masked
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        ("we are at Marktgasse 14, 3011 Bern", "Marktgasse"),
+        ("please send it to 18 rue des Lilas, 69003 Lyon", "69003"),
+        ("it is on Via Garibaldi 7", "Garibaldi"),
+        ("bring it to Storgatan 12 Flat 3", "Flat 3"),
+        ("my zip code is 94103", "94103"),
+        ("what does delivery to SW1A 1AA cost", "SW1A"),
+        ("I live in Springfield, IL 62704", "62704"),
+        ("60614-1234 is where I am", "1234"),
+        ("P.O. Box 114, Nome, AK 99762", "114"),
+    ],
+)
+def test_addresses_of_several_countries_are_masked(text: str, secret: str) -> None:
+    masked = REDACTOR.text(text)
+    assert secret not in masked
+    assert "[ADDRESS:" in masked
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        ("I was born on 8/5/1989", "1989"),
+        ("date of birth: 12 May 1980", "12 May"),
+        ("我的生日是1990年3月5日", "1990"),
+        ("nací el 3 de mayo de 1975", "1975"),
+        ("1988-02-11出生", "1988"),
+    ],
+)
+def test_dates_of_birth_are_masked_and_other_dates_are_not(text: str, secret: str) -> None:
+    assert secret not in REDACTOR.text(text)
+    assert "[BIRTH:" in REDACTOR.text(text)
+    assert REDACTOR.text("I bought it on 8/5/2024") == "I bought it on 8/5/2024"
+
+
+def test_one_address_gets_one_mask() -> None:
+    masked = REDACTOR.text("ship it to 4410 Linden Avenue Apt. 12, Bergdorf, Austria 25173 please")
+    assert masked.count("[ADDRESS:") == 1
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.one_of(st.text(max_size=200), st.lists(PIECES, max_size=20).map("".join)))
+def test_masking_twice_changes_nothing(text: str) -> None:
+    once = REDACTOR.text(text)
+    assert REDACTOR.text(once) == once
+
+
+@pytest.mark.parametrize("unit", ["13800138000 ", "Anna Brown ", "a@b.com,", "[NAME:12345678]"])
+def test_a_text_that_grows_by_masking_is_cut_between_masks(unit: str) -> None:
+    once = REDACTOR.text(unit * 2_000)
+    assert len(once) <= 8_000
+    assert re.sub(r"\[[A-Z]{2,8}:[0-9a-f]{8}\]", "", once).count("[") == 0
+    assert REDACTOR.text(once) == once
+
+
+def test_what_does_not_settle_is_masked_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_runtime.journal.redact._MOST_PASSES", 0)
+    masked = REDACTOR.text("hello [NAME:12345678] and more")
+    assert re.fullmatch(r"\[TEXT:\w{8}\]\[NAME:12345678\]\[TEXT:\w{8}\]", masked)
+    assert REDACTOR.text(masked) == masked

@@ -23,6 +23,7 @@ from sync.cli import app
 from sync.errors import SyncError
 from sync.link import enroll, open_client
 from sync.persons import held_centrally, send_erasures
+from sync.protocol import Record
 from sync.uplink import Uplink
 
 RUN = CliRunner()
@@ -229,3 +230,61 @@ def test_the_commands_of_both_sides(central: Central, tmp_path: Path) -> None:
     receipts.write_text(receipts.read_text().replace("every", "no"))
     for words in (["forget", str(receipts)], ["erase", "--pseudonym", "member-7"]):
         assert RUN.invoke(central_app, [*words, *at]).exit_code in {0, 2}
+
+
+def test_what_a_device_held_back_is_erased_as_it_arrives(
+    journal: Journal, central: Central, client: httpx.Client
+) -> None:
+    filled(journal)
+    masks = list(journal.persons.pseudonyms("member-7"))
+    request = {"protocol": 1, "pseudonyms": masks, "receipt": "r"}
+    assert central.ask("POST", "/v1/fleet/persons/erase", json=request).status_code == 200
+    journal.record(turn(20, user="member-7", session="s-member-7"), state_json=None)
+    waiting = journal.outbox.pending(limit_bytes=10**7, limit_records=1_000)
+    early = (NOW - timedelta(hours=1)).isoformat()
+    sent = [
+        Record(
+            seq=row.seq,
+            kind=row.kind,
+            created_at=row.created_at if '"t20"' in row.payload else early,
+            payload=json.loads(row.payload),
+        )
+        for row in waiting
+    ]
+    uplink = Uplink(journal, client)
+    first = uplink.send(sent)
+    assert uplink.send(sent).quarantined == first.quarantined == []
+    held = held_centrally(journal, uplink.exchange, "member-7")
+    assert [record["payload"]["turn_id"] for record in held] == ["t20"]
+    assert len(held_centrally(journal, uplink.exchange, "member-8")) == 7
+    with central.database.read() as session:
+        assert len(session.scalars(select(Handoff)).all()) == 1
+        figures = session.scalars(select(TurnMetric)).all()
+    assert sum(row.session.startswith("[ERASED:") for row in figures) == 6
+
+
+def test_a_person_goes_on_both_sides_by_what_they_gave(
+    journal: Journal, central: Central, client: httpx.Client
+) -> None:
+    for number, text in enumerate(("手机13800138000", "手机13900139000", "退货")):
+        journal.record(turn(number, text=text, session=f"s{number}"), state_json=None)
+    uplink = Uplink(journal, client)
+    uplink.push()
+    done = journal.persons.erase_contact("138-0013-8000")
+    assert send_erasures(journal, uplink.exchange) == 1
+    with central.database.read() as session:
+        kept = [
+            json.loads(row.payload)["text"]
+            for row in session.scalars(select(StoredRecord).where(StoredRecord.kind == "turn"))
+        ]
+    assert len(kept) == 2
+    assert not any(mask in text for mask in done.pseudonyms for text in kept)
+
+
+def test_erase_takes_one_way_to_say_whom(tmp_path: Path) -> None:
+    place = ["--data-dir", str(tmp_path), "--json"]
+    for words in ([], ["--user", "x", "--contact", "13800138000"], ["--contact", "Ann Lee"]):
+        assert RUN.invoke(app, ["erase", *words, *place]).exit_code == 2
+    result = RUN.invoke(app, ["erase", "--contact", "13800138000", *place])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["turns"] == 0

@@ -1,0 +1,1 @@
+"""Teaches the device's reader of names and addresses."""

@@ -1,0 +1,152 @@
+"""Sentences with labelled names and addresses, made from lists: nobody's data is in them."""
+
+from __future__ import annotations
+
+import random
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from converters.redaction.lists import Addresses, People, loaded
+
+_SLOT = re.compile(r"\{([ngsazpoldjmt])\}")
+_LABEL = {"n": "name", "g": "name", "s": "name", "a": "address", "z": "address"}
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """A text and its (start, end, label) stretches, in order."""
+
+    text: str
+    spans: tuple[tuple[int, int, str], ...] = ()
+
+
+class Sentences:
+    """Draws sentences without end; the same seed draws the same ones."""
+
+    def __init__(self, seed: int) -> None:
+        self._chance = random.Random(seed)
+        self._people = People(self._chance)
+        told = loaded("sentences")
+        self._frames = {
+            kind: [line.replace("\\n", "\n") for line in told[kind].strip().split("\n")]
+            for kind in ("around_names", "around_addresses", "ordinary")
+        }
+        self._words = {language: words.split() for language, words in told["words"].items()}
+        self._fillers = {
+            "t": _listed(told["things"]), "o": _listed(told["firms"]), "p": _listed(told["places"]),
+            "l": _listed(told["languages"]), "d": _listed(told["days"]), "j": _listed(told["jobs"]),
+            "m": _listed(told["amounts"]),
+        }  # fmt: skip
+        self._addresses = Addresses(self._chance, self._people, self._fillers["p"])
+
+    def draw(self, kind: str) -> Labelled:
+        """One sentence around names, around addresses, or an ordinary one."""
+        frame = self._chance.choice(self._frames[kind])
+        if self._chance.random() < 0.12:
+            frame = f"{frame} {self._chance.choice(self._frames['ordinary'])}"
+        pieces: list[str] = []
+        spans: list[tuple[int, int, str]] = []
+        length = at = 0
+        for slot in _SLOT.finditer(frame):
+            filler = self._filler(slot[1])
+            before = frame[at : slot.start()]
+            start = length + len(before)
+            length, at = start + len(filler), slot.end()
+            pieces += (before, filler)
+            if label := _LABEL.get(slot[1]):
+                spans.append((start, length, label))
+        text = "".join((*pieces, frame[at:]))
+        return _spelled(Labelled(text, tuple(spans)), self._chance)
+
+    def strewn(self, text: str) -> Labelled:
+        """An ordinary text with a name, or what only looks like one, somewhere in it.
+
+        Where a name stands anywhere, what it looks like must tell, not the words around it.
+        """
+        words = text.split()
+        at = self._chance.randrange(len(words) + 1)
+        slot = self._chance.choice("nggssspptodm")
+        filler = self._filler(slot)
+        before = " ".join(words[:at])
+        start = len(before) + bool(before)
+        pieces = [piece for piece in (before, filler, " ".join(words[at:])) if piece]
+        label = _LABEL.get(slot)
+        spans = ((start, start + len(filler), label),) if label else ()
+        return _spelled(Labelled(" ".join(pieces), spans), self._chance)
+
+    def strung(self) -> Labelled:
+        """Everyday words of one language at random."""
+        words = self._words[self._chance.choice(["en", "en", "es", "es", "fr", "de", "it", "pt"])]
+        text = " ".join(self._chance.choices(words, k=self._chance.randrange(1, 9)))
+        return Labelled(text.capitalize() if self._chance.random() < 0.3 else text)
+
+    def _filler(self, slot: str) -> str:
+        if slot in self._fillers:
+            return self._chance.choice(self._fillers[slot])
+        if slot == "z":
+            return self._addresses.code()
+        return self._addresses.whole() if slot == "a" else self._people.name(slot)
+
+
+def hidden(sentence: Labelled, chance: random.Random) -> Labelled:
+    """The sentence with some of its stretches masked already, as a second reading finds them."""
+    pieces: list[str] = []
+    spans: list[tuple[int, int, str]] = []
+    length = at = 0
+    for start, end, label in sentence.spans:
+        masked = chance.random() < 0.5
+        mask = f"[{label.upper()[:7]}:{chance.randrange(16**8):08x}]"
+        shown = mask if masked else sentence.text[start:end]
+        before = sentence.text[at:start]
+        begin = length + len(before)
+        length, at = begin + len(shown), end
+        pieces += (before, shown)
+        if not masked:
+            spans.append((begin, length, label))
+    return Labelled("".join((*pieces, sentence.text[at:])), tuple(spans))
+
+
+def _spelled(sentence: Labelled, chance: random.Random) -> Labelled:
+    """As typed or heard: small letters, capitals, or letters without their marks (as long)."""
+    way = chance.random()
+    if way < 0.2:
+        return _recased(sentence, sentence.text.lower())
+    if way < 0.23:
+        return _recased(sentence, sentence.text.upper())
+    if way < 0.33:
+        return _recased(sentence, "".join(_bare(char) for char in sentence.text))
+    return sentence
+
+
+def _recased(sentence: Labelled, text: str) -> Labelled:
+    return Labelled(text, sentence.spans) if len(text) == len(sentence.text) else sentence
+
+
+def _bare(char: str) -> str:
+    return unicodedata.normalize("NFD", char)[0]
+
+
+def _listed(text: str) -> list[str]:
+    return [item.strip() for item in text.replace("\n", "").split("|") if item.strip()]
+
+
+def endless(seed: int, ordinary: list[str]) -> Iterator[Labelled]:
+    """A mixture: sentences around names and addresses, ordinary ones made and given."""
+    chance, made = random.Random(seed), Sentences(seed)
+    while True:
+        way = chance.random()
+        if way < 0.22:
+            sentence = made.draw("around_names")
+        elif way < 0.42:
+            sentence = made.draw("around_addresses")
+        elif way < 0.5:
+            sentence = made.draw("ordinary")
+        elif way < 0.6:
+            sentence = made.strung()
+        elif way < 0.74:
+            sentence = made.strewn(chance.choice(ordinary))
+        else:
+            sentence = _spelled(Labelled(chance.choice(ordinary)), chance)
+        yield hidden(sentence, chance) if chance.random() < 0.06 else sentence

@@ -1,0 +1,70 @@
+"""Collects what ``edge-convert train-redaction`` learns ordinary speech from, as JSONL.
+
+    python scripts/ordinary_utterances.py DATA > ordinary.jsonl
+
+DATA is the folder of public sets; only training parts are read, of sets that may train what ships
+(CLINC150, BANKING77, MultiDoGO, Recognizers-Text, Home Assistant intents). Beside them the half of
+the pack's examples that the bench does not measure on.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.redaction import measured_on, pack_examples
+
+_LANGUAGES = (
+    "Dutch", "English", "French", "German", "Italian", "Portuguese", "Spanish", "Swedish",
+)  # fmt: skip
+_PERSONAL = re.compile(r"phone|mail|ip", re.IGNORECASE)
+
+
+def collect(data: Path) -> Iterator[str]:
+    with gzip.open(data / "intent_clinc150" / "data_full.json.gz", "rt", encoding="utf-8") as file:
+        clinc = json.load(file)
+    for part in ("train", "oos_train", "val"):
+        yield from (text for text, _ in clinc[part])
+    with gzip.open(
+        data / "intent_banking77" / "train.csv.gz", "rt", encoding="utf-8", newline=""
+    ) as file:
+        yield from (row["text"] for row in csv.DictReader(file))
+    yield from (text for text in pack_examples() if not measured_on(text))
+    for language in (
+        "Dutch",
+        "English",
+        "French",
+        "German",
+        "Italian",
+        "Portuguese",
+        "Spanish",
+        "Swedish",
+    ):
+        for line in _lines(data / "entities_recognizers_text" / f"{language}.jsonl.gz"):
+            if not _PERSONAL.search(line[:200]):
+                row = json.loads(line)
+                yield row.get("text") or row.get("input") or ""
+    for language in ("de", "es", "fr", "it", "nl", "pl", "pt"):
+        path = data / "intent_ha_home_multi" / f"{language}.jsonl.gz"
+        yield from (json.loads(line).get("text", "") for line in _lines(path)[:4_000])
+    for path in sorted((data / "dialogue_multidogo").glob("*.train.tsv.gz")):
+        for line in _lines(path)[1:]:
+            cells = line.rstrip("\n").split("\t")
+            if len(cells) > 4 and set(cells[4].split()) == {"O"}:
+                yield cells[3]
+
+
+def _lines(path: Path) -> list[str]:
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        return file.readlines()
+
+
+if __name__ == "__main__":
+    for text in collect(Path(sys.argv[1])):
+        if text.strip():
+            print(json.dumps({"text": text}, ensure_ascii=False))

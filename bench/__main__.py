@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from bench import encoder, memory, quality, redaction, turns
+from bench import encoder, ingest, memory, quality, redaction, turns
 
 BENCHES = {
     "memory": memory.main,
@@ -12,6 +12,7 @@ BENCHES = {
     "quality": quality.main,
     "encoder": encoder.main,
     "redaction": redaction.main,
+    "ingest": ingest.main,
 }
 
 

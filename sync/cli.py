@@ -12,7 +12,7 @@ import typer
 
 from edge_runtime.commands.console import error_object, out, print_json, reported
 from sync.agent import Agent, Cycle
-from sync.commands import persons, repair
+from sync.commands import metrics, persons, repair
 from sync.commands.opening import AsJson, DataDir, opened, uplink
 from sync.link import enroll, load_link
 from sync.pacing import Pace, load_sync_settings
@@ -29,6 +29,7 @@ app = typer.Typer(
 )
 repair.add_to(app)
 persons.add_to(app)
+metrics.add_to(app)
 app.command("pull")(pull)
 app.command("install")(install_carried)
 app.command("rollback")(rollback)

@@ -28,6 +28,7 @@ MAX_BODY_BYTES = 4 * 2**20
 """Of what is sent, after compression."""
 CONTENT_TYPE = "application/zstd"
 _WINDOW_LOG_MAX_BYTES = 8 * 2**20
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 Id = Annotated[str, Field(min_length=1, max_length=128)]
 Short = Annotated[str, Field(max_length=200)]
@@ -358,7 +359,7 @@ def check_payload(kind: str, payload: dict[str, Any], *, size: int | None = None
 
 def payload_text(payload: dict[str, Any]) -> str:
     """A payload's one form as text: ASCII, keys sorted, no spaces."""
-    return json.dumps(payload, sort_keys=True, separators=(",", ":"))
+    return _CANONICAL.encode(payload)
 
 
 def digest(kind: str, payload: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from sqlalchemy import select
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.requests import ClientDisconnect
 
 from edge_runtime import __version__
 from edge_runtime.errors import StorageError
@@ -85,6 +86,7 @@ def _add_error_answers(app: FastAPI) -> None:
         StarletteHTTPException: lambda e: answer(e.status_code, str(e.detail), e.headers),
         RequestValidationError: lambda e: answer(422, _first(e)),
         ProtocolError: lambda e: answer(400, e.message),
+        ClientDisconnect: lambda e: answer(400, "The sender went away."),
         StorageError: lambda e: answer(503, e.message, {"Retry-After": "30"}),
     }
     for kind, build in handlers.items():

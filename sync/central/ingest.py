@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import ARRAY, BigInteger, cast, func, select, true
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from sync.central.database import Database
+from sync.central.database import Database, insert_many
 from sync.central.figures import is_unanswered
 from sync.central.persons import TOLD, erase_late, erased_notice
 from sync.central.rollup import mark
@@ -41,6 +41,7 @@ from sync.protocol import (
 
 _CONFLICT = "another record already has this number"
 _MAX_KEPT_PROBLEM = 10_000
+_STRIDE = 500
 _OLDEST, _AHEAD = timedelta(days=400), timedelta(days=1)
 """A time further from now says that the device's clock was wrong."""
 
@@ -127,14 +128,19 @@ def _stream(session: Session, device_id: str, stream: str) -> Stream:
 
 
 def _known(session: Session, device_id: str, batch: Batch) -> dict[int, tuple[str, str]]:
-    rows = session.execute(
-        select(StoredRecord.seq, StoredRecord.digest, StoredRecord.problem).where(
-            StoredRecord.device_id == device_id,
-            StoredRecord.stream == batch.stream,
-            StoredRecord.seq.in_([record.seq for record in batch.records]),
-        )
+    """What is kept under the batch's numbers, at a cost that does not grow with the stream."""
+    numbers = [record.seq for record in batch.records]
+    kept = select(StoredRecord.seq, StoredRecord.digest, StoredRecord.problem).where(
+        StoredRecord.device_id == device_id, StoredRecord.stream == batch.stream
     )
-    return {seq: (content, problem) for seq, content, problem in rows}
+    query: Any = kept.where(StoredRecord.seq.in_(numbers))
+    if session.get_bind().dialect.name == "postgresql":
+        # A list of numbers may be compared with every record of the stream; looked up one by one,
+        # each is found through the key.
+        sent = func.unnest(cast(numbers, ARRAY(BigInteger))).table_valued("seq").render_derived()
+        found = kept.where(StoredRecord.seq == sent.c.seq).limit(1).lateral("found")
+        query = select(found).select_from(sent).join(found, true())
+    return {seq: (content, problem) for seq, content, problem in session.execute(query)}
 
 
 def _store(
@@ -143,7 +149,7 @@ def _store(
     """The records, and beside them what the reports and the inbox read."""
     if not new:
         return
-    session.execute(insert(StoredRecord), [_row(device_id, stream, one, now) for one in new])
+    insert_many(session, StoredRecord, [_row(device_id, stream, one, now) for one in new])
     metrics: list[dict[str, Any]] = []
     handoffs: list[dict[str, Any]] = []
     unanswered: list[dict[str, Any]] = []
@@ -159,7 +165,7 @@ def _store(
             unanswered.append(_key(key) | {"started_at": _moment(payload["started_at"], now)})
     for table, rows in ((TurnMetric, metrics), (Handoff, handoffs), (Unanswered, unanswered)):
         if rows:
-            session.execute(insert(table), rows)
+            insert_many(session, table, rows)
     mark(session, device_id, (row["started_at"] for row in metrics), now)
 
 
@@ -227,18 +233,22 @@ def _handoff(
 def _advance(session: Session, stream: Stream, new: Sequence[_Read]) -> None:
     if all(one.record.seq != stream.contiguous + 1 for one in new):
         return  # the first gap is still open
-    beyond = session.scalars(
-        select(StoredRecord.seq)
-        .where(
-            StoredRecord.device_id == stream.device_id,
-            StoredRecord.stream == stream.stream,
-            StoredRecord.seq > stream.contiguous,
+    while True:
+        # A range of numbers costs the same wherever it lies and however much lies beyond it.
+        until = stream.contiguous + _STRIDE
+        present = session.scalars(
+            select(StoredRecord.seq)
+            .where(
+                StoredRecord.device_id == stream.device_id,
+                StoredRecord.stream == stream.stream,
+                StoredRecord.seq > stream.contiguous,
+                StoredRecord.seq <= until,
+            )
+            .order_by(StoredRecord.seq)
         )
-        .order_by(StoredRecord.seq)
-        .execution_options(yield_per=1000)
-    )
-    stream.contiguous = contiguous_after(stream.contiguous, beyond)
-    beyond.close()
+        stream.contiguous = contiguous_after(stream.contiguous, present.all())
+        if stream.contiguous < until:
+            return
 
 
 def _note_device(session: Session, device_id: str, batch: Batch, now: datetime) -> None:
@@ -250,10 +260,10 @@ def _note_device(session: Session, device_id: str, batch: Batch, now: datetime) 
         device.clock_skew_s = round((now - sent_at).total_seconds())
     except (ValueError, OverflowError):
         device.clock_skew_s = 0
-    for record in batch.records:
-        if record.kind == "metric":
-            device.runtime_version = plain(record.payload.get("runtime_version", ""))
-            device.pack = plain(record.payload.get("pack", ""))
+    metric = next((one for one in reversed(batch.records) if one.kind == "metric"), None)
+    if metric is not None:
+        device.runtime_version = plain(metric.payload.get("runtime_version", ""))
+        device.pack = plain(metric.payload.get("pack", ""))
 
 
 def _moment(text: str, now: datetime) -> str:

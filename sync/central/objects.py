@@ -24,10 +24,7 @@ from edge_runtime.files import sync_folder
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}(/[A-Za-z0-9][A-Za-z0-9._+-]{0,199}){0,7}")
 _PIECE = 2**20
-_PATIENCE: dict[str, Any] = {
-    "client_options": {"timeout": "60s", "connect_timeout": "10s"},
-    "retry_config": {"max_retries": 3, "retry_timeout": timedelta(seconds=90)},
-}
+_PATIENCE: dict[str, Any] = {"max_retries": 3, "retry_timeout": timedelta(seconds=90)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +52,7 @@ class Objects:
         self._folder: Path | None = None
         try:
             if place.startswith("s3://"):
-                self._store: ObjectStore = S3Store.from_url(place, **(_PATIENCE | options))
+                self._store: ObjectStore = S3Store.from_url(place, **(_s3_options() | options))
             elif "://" in place:
                 raise ValueError("it is neither a folder nor s3://")
             else:
@@ -160,6 +157,13 @@ class Objects:
 def is_name(name: str) -> bool:
     """Whether this may name an object: plain parts between single slashes, none of them hidden."""
     return _NAME.fullmatch(name) is not None
+
+
+def _s3_options() -> dict[str, Any]:
+    # Options given here hide AWS_ALLOW_HTTP, which a store on a private network may need.
+    plain = os.environ.get("AWS_ALLOW_HTTP", "").lower() in {"1", "true"}
+    client = {"timeout": "60s", "connect_timeout": "10s", "allow_http": plain}
+    return {"client_options": client, "retry_config": _PATIENCE}
 
 
 def _sync(path: Path) -> None:

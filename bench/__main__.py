@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from bench import encoder, memory, quality, redaction, turns
+from bench import delta, encoder, memory, quality, redaction, turns
 
 BENCHES = {
+    "delta": delta.main,
     "memory": memory.main,
     "turns": turns.main,
     "quality": quality.main,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping
 
 from bench import delta, encoder, memory, quality, redaction, turns
 
-BENCHES = {
+BENCHES: Mapping[str, Callable[[], object]] = {
     "delta": delta.main,
     "memory": memory.main,
     "turns": turns.main,

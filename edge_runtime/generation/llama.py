@@ -270,6 +270,9 @@ class LlamaModel:
 
     def _use_adapter(self) -> None:
         adapter = self._llama._lora_adapter
+        # A file that is no adapter of this model comes back as a null pointer, not as an error.
+        if not adapter:
+            raise EngineError(f"{self.name}: its adapter.gguf is no adapter of this model.")
         adapters = (llama_cpp.llama_adapter_lora_p_ctypes * 1)(adapter)  # type: ignore[misc]
         scales = (ctypes.c_float * 1)(1.0)
         if llama_cpp.llama_set_adapters_lora(self._ctx, adapters, 1, scales):

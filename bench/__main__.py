@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping
 
-from bench import encoder, ingest, memory, quality, redaction, turns
+from bench import delta, encoder, ingest, memory, quality, redaction, turns
 
-BENCHES = {
+BENCHES: Mapping[str, Callable[[], object]] = {
+    "delta": delta.main,
     "memory": memory.main,
     "turns": turns.main,
     "quality": quality.main,

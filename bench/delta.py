@@ -1,4 +1,7 @@
-"""Bytes on the wire for a model retrained by a LoRA: ``python -m bench.delta``.
+"""Bytes on the wire for a model retrained by a LoRA: ``python -m bench delta``.
+
+``python -m bench.delta --pair OLD NEW --adapter FILE`` measures two real models and the adapter
+that made one of the other. Without a pair:
 
 Makes a GGUF model of a small transformer's shape, changes the tensors
 that the recipes' adapters touch by a random low-rank update of the given size in every block, and
@@ -14,6 +17,7 @@ import json
 import struct
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,17 +27,29 @@ from edge_runtime.bundles.blobs import sha256_of
 from sync.delta import apply_delta, make_delta
 
 _RANK = 16
+_LEVEL = 19
+_PAIR_LEVEL = 3
+"""Whole models: weights hardly compress at any level, and high ones take an hour."""
 _Q8_0, _F16 = 8, 1
 _LAYERS, _WIDTH, _INNER = 4, 256, 768
 _STEP = 0.02
 """Relative size of the change: what a LoRA of the recipe's rate moves a weight by (RMS)."""
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: Sequence[str] = ()) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rank", type=int, default=_RANK)
     parser.add_argument("--step", type=float, default=_STEP)
+    parser.add_argument("--pair", type=Path, nargs=2, metavar=("OLD", "NEW"))
+    parser.add_argument("--adapter", type=Path)
     options = parser.parse_args(arguments)
+    if options.pair:
+        old, new = options.pair
+        adapter = options.adapter.stat().st_size if options.adapter else None
+        with tempfile.TemporaryDirectory() as scratch:
+            pair = _compared(old, new, adapter, Path(scratch), level=_PAIR_LEVEL)
+        sys.stdout.write(json.dumps({"old": old.name, "new": new.name, **pair}) + "\n")
+        return 0
     found = [measure(kind, options.rank, options.step) for kind in ("q8_0", "f16")]
     sys.stdout.write(json.dumps({"rank": options.rank, "step": options.step, "models": found}))
     sys.stdout.write("\n")
@@ -45,22 +61,30 @@ def measure(kind: str, rank: int, step: float) -> dict[str, object]:
     chance = np.random.default_rng(20261125)
     tensors, retrained, adapter = _models(chance, rank, step)
     with tempfile.TemporaryDirectory() as scratch:
-        old, new, delta = (Path(scratch) / name for name in ("old", "new", "delta"))
+        old, new = Path(scratch) / "old", Path(scratch) / "new"
         old.write_bytes(_gguf(tensors, kind))
         new.write_bytes(_gguf(retrained, kind))
-        whole = new.stat().st_size
-        sizes = {
-            "whole file": whole,
-            "whole file, zstd": len(_zstd(new.read_bytes(), None)),
-            "zstd patch-from": len(_zstd(new.read_bytes(), old.read_bytes())),
-            "tensor-aware delta": make_delta(old, new, delta),
-            "adapter only": adapter,
-        }
-        with delta.open("rb") as file, (Path(scratch) / "made").open("wb") as made:
-            made.writelines(apply_delta(old, file, whole))
-        exact = sha256_of(Path(scratch) / "made") == sha256_of(new)
+        return {"type": kind, **_compared(old, new, adapter, Path(scratch), level=_LEVEL)}
+
+
+def _compared(
+    old: Path, new: Path, adapter: int | None, scratch: Path, *, level: int
+) -> dict[str, object]:
+    delta, made = scratch / "delta", scratch / "made"
+    whole = new.stat().st_size
+    sizes = {
+        "whole file": whole,
+        "whole file, zstd": len(_zstd(new.read_bytes(), None, level)),
+        "zstd patch-from": len(_zstd(new.read_bytes(), old.read_bytes(), level)),
+        "tensor-aware delta": make_delta(old, new, delta),
+    }
+    if adapter is not None:
+        sizes["adapter only"] = adapter
+    with delta.open("rb") as file, made.open("wb") as out:
+        out.writelines(apply_delta(old, file, whole))
+    exact = sha256_of(made) == sha256_of(new)
     shares = {name: round(size / whole, 4) for name, size in sizes.items()}
-    return {"type": kind, "bytes": sizes, "share": shares, "exact": exact}
+    return {"bytes": sizes, "share": shares, "exact": exact}
 
 
 Tensors = dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]
@@ -107,8 +131,8 @@ def _q8_0(weights: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> bytes:
     return rows.tobytes()
 
 
-def _zstd(data: bytes, dictionary: bytes | None) -> bytes:
-    level, window = 19, max(len(data) * 2, 2**20).bit_length()
+def _zstd(data: bytes, dictionary: bytes | None, level: int) -> bytes:
+    window = max(len(data) * 2, 2**20).bit_length()
     parameters = zstandard.ZstdCompressionParameters.from_level(
         level, window_log=window, enable_ldm=True
     )

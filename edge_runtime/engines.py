@@ -148,11 +148,12 @@ class EnginePool:
                     return
                 slot.unload()
 
-    def close(self, slots: Sequence[EngineSlot[Any]]) -> None:
-        """Free ``slots`` for good; others that share the budget stay.
+    def close(self, slots: Sequence[EngineSlot[Any]] | None = None) -> None:
+        """Free ``slots``, by default all, for good; others that share the budget stay.
 
         One that a cancelled turn still uses goes when room is made next.
         """
+        slots = self._slots if slots is None else slots
         for slot in slots:
             slot.pinned = False
             slot.unload()
@@ -167,6 +168,18 @@ def resident_mb() -> int:
     except OSError:
         return 0
     return pages * os.sysconf("SC_PAGE_SIZE") // 2**20
+
+
+def peak_mb() -> int:
+    """The most this program has held, in MiB (Linux; 0 where /proc is missing).
+
+    Not getrusage's: that counts what the parent held when it started this one.
+    """
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM:")), 0)
 
 
 def _return_free_memory() -> None:

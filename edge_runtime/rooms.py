@@ -262,7 +262,7 @@ class Rooms(OpenedRooms):
         profile = self.engines.profile
         stages = ("asr", "ocr", "llm", "tts", "encoder")
         names = {stage: getattr(profile, stage) for stage in stages}
-        return names if self.bundle is None else {**names, "bundle": self.bundle.label}
+        return {**names, "bundle": self.bundle.label if self.bundle else ""}
 
     def describe(self) -> dict[str, Any]:
         pack = self.pack

@@ -1,4 +1,4 @@
-"""``edge-sync``: carries this device's records to the central server."""
+"""``edge-sync``: carries this device's records to the central server, and better models back."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import signal
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
+from threading import Thread
 from typing import Annotated, Any
 
 import typer
 
 from edge_runtime.commands.console import error_object, out, print_json, reported
+from edge_runtime.config import load_settings
+from edge_runtime.errors import EdgeRuntimeError
 from sync.agent import Agent, Cycle
 from sync.commands import metrics, persons, repair
 from sync.commands.opening import AsJson, DataDir, opened, uplink
@@ -18,6 +21,8 @@ from sync.link import enroll, load_link
 from sync.pacing import Pace, load_sync_settings
 from sync.persons import send_erasures
 from sync.updater.commands import install_carried, pull, rollback
+from sync.updater.following import Follower, follow
+from sync.updater.home import UpdateHome
 from sync.updater.tufclient import tuf_client
 from sync.uplink import PushReport
 
@@ -90,10 +95,11 @@ def run(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Keep sending until stopped (Ctrl-C or SIGTERM)."""
+    """Keep sending, and following the updates offered, until stopped (Ctrl-C or SIGTERM)."""
     with reported(as_json=as_json), opened(data_dir) as (journal, folder):
         settings = load_sync_settings(every_s=every)
-        with uplink(journal, folder, Pace.of(settings)) as up:
+        pace = Pace.of(settings)
+        with uplink(journal, folder, pace) as up:
             agent = Agent(
                 journal,
                 up,
@@ -102,6 +108,16 @@ def run(
             )
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, lambda *_: agent.stop.set())
+            home = UpdateHome(load_settings(data_dir=data_dir))
+            follower = Follower(home, journal, up.exchange, pace=pace)
+            # A thread of its own: a download may take hours, and tickets do not wait for it. It
+            # ends with the process; whatever it was at goes on at the next start.
+            Thread(
+                target=follow,
+                args=(follower, agent.stop, settings.every_s),
+                kwargs={"on_error": lambda error: _print_update_error(error, as_json=as_json)},
+                daemon=True,
+            ).start()
             agent.run()
 
 
@@ -139,6 +155,13 @@ def _sentence(report: PushReport) -> str:
     aside = f", {report.quarantined} set aside" if report.quarantined else ""
     held = f", {report.held_back} held back" if report.held_back else ""
     return f"{report.sent} records delivered{aside}, {report.remaining} waiting{held}."
+
+
+def _print_update_error(error: EdgeRuntimeError, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"update_error": error_object(error)})
+    else:
+        out.print(f"Updates: {error.message}", markup=False)
 
 
 def _print_cycle(cycle: Cycle, *, as_json: bool) -> None:

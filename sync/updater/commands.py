@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
-import httpx
 import typer
 
 from edge_runtime.commands.console import err, out, print_json, reported
 from edge_runtime.config import load_settings
 from edge_runtime.errors import ConfigError
 from edge_runtime.journal import Journal
-from sync.link import check_url, load_link, open_client
 from sync.updater.fetching import METADATA, TARGETS, CarriedFetcher
 from sync.updater.home import UpdateHome
 from sync.updater.install import Installed, install
 from sync.updater.probation import Verdict, check_probation, take_back
 from sync.updater.release import LATEST
 from sync.updater.repository import Repository
-from sync.updater.transfer import Mirror, MirrorFetcher
+from sync.updater.sources import fetcher_from, open_repository
 
 CARRIED_GRACE = timedelta(days=30)
-_TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON objects, one a line.")]
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of the journal.")]
@@ -56,10 +53,8 @@ def pull(
     """
     with reported(as_json=as_json), _device(data_dir, profile) as (home, journal):
         _tell_verdict(check_probation(home, journal), as_json=as_json)
-        with _mirrors(home, repository or []) as mirrors:
-            urls = (mirrors[0].metadata_url, mirrors[0].targets_url)
-            fetcher = MirrorFetcher(mirrors, home.incoming)
-            signed = _open(home, fetcher, urls, root)
+        with fetcher_from(home, repository or []) as fetcher:
+            signed = open_repository(home, fetcher, fetcher.urls, root)
             done = _install(home, journal, signed, bundle, version, as_json=as_json)
         _tell_installed(done, signed.clock, fetcher.received, as_json=as_json)
 
@@ -80,7 +75,7 @@ def install_carried(
     with reported(as_json=as_json), _device(data_dir, profile) as (home, journal):
         _tell_verdict(check_probation(home, journal), as_json=as_json)
         fetcher = CarriedFetcher(path)
-        signed = _open(home, fetcher, (METADATA, TARGETS), root, grace=CARRIED_GRACE)
+        signed = open_repository(home, fetcher, (METADATA, TARGETS), root, grace=CARRIED_GRACE)
         done = _install(home, journal, signed, bundle, version, as_json=as_json)
         _tell_installed(done, signed.clock, 0, as_json=as_json)
 
@@ -125,44 +120,11 @@ def _install(
     return install(home, signed, name, version=version, last_turn=journal.newest, report=tell)
 
 
-def _open(
-    home: UpdateHome,
-    fetcher: MirrorFetcher | CarriedFetcher,
-    urls: tuple[str, str],
-    root: Path | None,
-    grace: timedelta = timedelta(0),
-) -> Repository:
-    trusted = home.trusted_root(root)
-    home.metadata.mkdir(parents=True, exist_ok=True)
-    return Repository(home.metadata, fetcher, *urls, root=trusted, grace=grace)
-
-
 @contextmanager
 def _device(data_dir: Path | None, profile: str | None) -> Iterator[tuple[UpdateHome, Journal]]:
     settings = load_settings(data_dir=data_dir, profile=profile)
     with closing(Journal.open(settings.data_dir / "journal.db")) as journal:
         yield UpdateHome(settings), journal
-
-
-@contextmanager
-def _mirrors(home: UpdateHome, addresses: list[str]) -> Iterator[list[Mirror]]:
-    """The mirrors named, or the server this device belongs to, whose credential only it gets."""
-    with ExitStack() as stack:
-        if addresses:
-            client = stack.enter_context(httpx.Client(timeout=_TIMEOUT))
-            yield [_mirror(check_url(address), client) for address in addresses]
-            return
-        link = load_link(home.settings.data_dir)
-        if link is None:
-            raise ConfigError(
-                "This device belongs to no central server.",
-                hint="Enrol it (edge-sync enroll URL --code CODE), or name a --repository.",
-            )
-        yield [_mirror(f"{link.url}/v1/repository", stack.enter_context(open_client(link)))]
-
-
-def _mirror(address: str, client: httpx.Client) -> Mirror:
-    return Mirror(f"{address}/metadata/", f"{address}/targets/", client)
 
 
 def _tell_verdict(verdict: Verdict | None, *, as_json: bool) -> None:

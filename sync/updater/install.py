@@ -60,6 +60,7 @@ def install(
     bundle: str,
     *,
     version: str = LATEST,
+    manifest: str = "",
     last_turn: int = 0,
     command: Sequence[str] = COMMAND,
     report: Callable[[str], None] = lambda text: None,
@@ -73,6 +74,7 @@ def install(
         repository: where the update comes from; refreshed here.
         bundle: the bundle's name.
         version: the version this device was offered; by default the newest.
+        manifest: the sha256 of the manifest this device was offered; "" for whatever is signed.
         last_turn: the journal's newest turn: the trial counts those after it.
         command: the child that tries the bundle.
         report: told what is being done.
@@ -87,20 +89,22 @@ def install(
     with exclusive(home.folder):
         repository.refresh()
         release = _decision(repository, bundle, version)
+        if manifest not in {"", release.manifest}:
+            raise UpdateRefusedError(f"{bundle} {version} is signed as another than was offered.")
         running = home.running
         if release == running:
             return Installed("present", release)
         if running is not None and running.bundle == bundle:
             _refuse_older(release, running)
         home.refuse_rejected(release)
-        manifest = _manifest(repository, release)
-        _refuse_misfit(manifest, home.settings.profile)
+        wanted = _manifest(repository, release)
+        _refuse_misfit(wanted, home.settings.profile)
         with exclusive(home.blobs.root):
-            done = _bring(home, repository, manifest, report)
+            done = _bring(home, repository, wanted, report)
             trial = {"since_turn": last_turn, "since": datetime.now(UTC).isoformat()}
             replaced = _components(home, home.slots.inactive)
             notes = {RELEASE_NOTE: release.to_json(), TRIAL_NOTE: canonical_json(trial)}
-            slot = home.slots.fill(manifest, notes)
+            slot = home.slots.fill(wanted, notes)
             report("trying the new bundle")
             tried = try_bundle(
                 home.slots.root / slot,

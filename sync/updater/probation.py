@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from edge_runtime.bundles.running import bundle_label
 from edge_runtime.errors import ModelError
 from edge_runtime.journal import Dialogue, Journal, Step, TurnRecord, dialogues
 from edge_runtime.journal.completion import parse_time
@@ -81,7 +82,7 @@ def check_probation(
     if active is None or not home.slots.state.on_trial:
         return None
     release = home.release(active)
-    turns = _turns(journal, _since(home.slots.note(active, TRIAL_NOTE)))
+    turns = _turns(journal, _since(home.slots.note(active, TRIAL_NOTE)), release)
     verdict = judge(turns.after, turns.before, rule or RollbackRule(), moment, release, home)
     if verdict.verdict == "rollback" and release is not None:
         take_back(home, journal, release, verdict.reason, verdict.evidence, moment)
@@ -192,10 +193,20 @@ class _Turns:
     after: list[TurnRecord]
 
 
-def _turns(journal: Journal, since: int) -> _Turns:
+def _turns(journal: Journal, since: int, release: Release | None) -> _Turns:
+    """Turns before the switch, and those after it that the bundle on trial itself answered."""
     before = journal.turns_since(max(since - _BEFORE_TURNS, 0), limit=min(since, _BEFORE_TURNS))
     after = journal.turns_since(since, limit=_MAX_TURNS)
-    return _Turns([turn for n, turn in before if n <= since], [turn for _, turn in after])
+    own = [turn for _, turn in after if _is_by(release, turn)]
+    return _Turns([turn for n, turn in before if n <= since], own)
+
+
+def _is_by(release: Release | None, turn: TurnRecord) -> bool:
+    """Turns that say nothing of their bundle come from a runtime that knew of none to say."""
+    if release is None:
+        return True
+    label = bundle_label(release.bundle, release.version, release.manifest)
+    return turn.models.get("bundle", label) == label
 
 
 def _since(note: bytes | None) -> int:

@@ -85,6 +85,11 @@ class MirrorFetcher(Fetcher):
         self._clock = clock
         self.mirrors = len(mirrors)
 
+    @property
+    def urls(self) -> tuple[str, str]:
+        """The base addresses of metadata and targets, as python-tuf is to name them."""
+        return self._named.metadata_url, self._named.targets_url
+
     def prefer_next(self) -> None:
         self._mirrors.append(self._mirrors.pop(0))
 

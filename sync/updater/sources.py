@@ -1,0 +1,70 @@
+"""Where updates come from: the server this device belongs to, or mirrors that were named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+
+from edge_runtime.errors import ConfigError
+from sync.link import Link, check_url, load_link, open_client
+from sync.updater.fetching import CarriedFetcher
+from sync.updater.home import UpdateHome
+from sync.updater.repository import Repository
+from sync.updater.transfer import Mirror, MirrorFetcher
+
+_TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+
+
+@contextmanager
+def fetcher_from(home: UpdateHome, addresses: Sequence[str] = ()) -> Iterator[MirrorFetcher]:
+    """Fetches from the mirrors named, or from this device's server; only that gets its credential.
+
+    Raises:
+        ConfigError: no address is given and the device belongs to no server.
+    """
+    with ExitStack() as stack:
+        if addresses:
+            client = stack.enter_context(httpx.Client(timeout=_TIMEOUT))
+            mirrors = [_mirror(check_url(address), client) for address in addresses]
+        else:
+            link = _linked(home)
+            client = stack.enter_context(open_client(link))
+            mirrors = [_mirror(f"{link.url}/v1/repository", client)]
+        yield MirrorFetcher(mirrors, home.incoming)
+
+
+def open_repository(
+    home: UpdateHome,
+    fetcher: MirrorFetcher | CarriedFetcher,
+    urls: tuple[str, str],
+    root: Path | None = None,
+    grace: timedelta = timedelta(0),
+) -> Repository:
+    """The signed repository as this device trusts it; ``root`` is kept the first time.
+
+    Raises:
+        ConfigError: there is no root to trust it by.
+        UpdateRefusedError: the root is not valid.
+        StorageError: it cannot be kept.
+    """
+    trusted = home.trusted_root(root)
+    home.metadata.mkdir(parents=True, exist_ok=True)
+    return Repository(home.metadata, fetcher, *urls, root=trusted, grace=grace)
+
+
+def _linked(home: UpdateHome) -> Link:
+    link = load_link(home.settings.data_dir)
+    if link is None:
+        raise ConfigError(
+            "This device belongs to no central server.",
+            hint="Enrol it (edge-sync enroll URL --code CODE), or name a --repository.",
+        )
+    return link
+
+
+def _mirror(address: str, client: httpx.Client) -> Mirror:
+    return Mirror(f"{address}/metadata/", f"{address}/targets/", client)

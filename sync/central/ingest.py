@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ARRAY, BigInteger, cast, func, select, true
+from sqlalchemy import ARRAY, BigInteger, Executable, cast, func, select, true
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -133,7 +133,7 @@ def _known(session: Session, device_id: str, batch: Batch) -> dict[int, tuple[st
     kept = select(StoredRecord.seq, StoredRecord.digest, StoredRecord.problem).where(
         StoredRecord.device_id == device_id, StoredRecord.stream == batch.stream
     )
-    query: Any = kept.where(StoredRecord.seq.in_(numbers))
+    query: Executable = kept.where(StoredRecord.seq.in_(numbers))
     if session.get_bind().dialect.name == "postgresql":
         # A list of numbers may be compared with every record of the stream; looked up one by one,
         # each is found through the key.

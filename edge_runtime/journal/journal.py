@@ -169,7 +169,13 @@ class Journal:
         Raises:
             StorageError: it could not be written.
         """
-        masked = {str(name): self._redactor.text(str(value)) for name, value in detail.items()}
+        # Figures are the device's own; only words can name a person.
+        masked = {
+            str(name): str(value)
+            if isinstance(value, int | float)
+            else self._redactor.text(str(value))
+            for name, value in detail.items()
+        }
         now = self._now()
         with self._lock, transaction(self._db, self._path):
             return self.outbox.append("audit", now, {"event": event, "at": now, "detail": masked})

@@ -8,7 +8,6 @@ trusted metadata only says which rollout it is about, until the server has heard
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -30,13 +29,12 @@ from sync.pacing import Pace
 from sync.protocol import PROTOCOL, Offer, Poll, PollAnswer, Running, UpdateReport
 from sync.updater.home import UpdateHome
 from sync.updater.install import install
-from sync.updater.probation import Verdict, check_probation
+from sync.updater.probation import MAX_EVIDENCE, Verdict, check_probation, flat
 from sync.updater.sources import fetcher_from, open_repository
 
 State = Literal["installing", "probation", "committed", "rolled_back", "failed"]
 OVER = frozenset({"committed", "rolled_back", "failed"})
 _FILE = "rollout.json"
-_MAX_EVIDENCE = 64
 _MAX_REFUSED = 5
 
 
@@ -239,7 +237,7 @@ class _Followed(Strict):
     decision: int = Field(ge=0, le=2**53)
     refused: int = Field(ge=0, le=1000)
     reason: str = Field(max_length=4000)
-    evidence: dict[str, float | str | None] = Field(max_length=_MAX_EVIDENCE)
+    evidence: dict[str, float | str | None] = Field(max_length=MAX_EVIDENCE)
 
 
 def follow(
@@ -266,15 +264,3 @@ def _said(verdict: Verdict | None, kind: str, otherwise: str) -> tuple[str, dict
     if verdict is None or verdict.verdict != kind:
         return otherwise, {}
     return verdict.reason, flat(verdict.evidence)
-
-
-def flat(evidence: Mapping[str, Any]) -> dict[str, float | str | None]:
-    """Nested counts as ``after.dialogues``: what a report may carry."""
-    found: dict[str, float | str | None] = {}
-    for name, value in evidence.items():
-        inner = value if isinstance(value, Mapping) else {"": value}
-        for key, each in inner.items():
-            sound = isinstance(each, int | float) and math.isfinite(each)
-            shown = each if sound or each is None else str(each)[:200]
-            found[f"{name}.{key}".rstrip(".")] = shown
-    return dict(list(found.items())[:_MAX_EVIDENCE])

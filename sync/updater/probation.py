@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -27,6 +28,8 @@ from sync.updater.home import TRIAL_NOTE, UpdateHome
 from sync.updater.release import Release
 
 RARE = 2e-4
+MAX_EVIDENCE = 48
+"""Figures that a report carries at most; an audit record has room for 64 details."""
 _BEFORE_TURNS = 2000
 _MAX_TURNS = 20_000
 _LATE_FACTOR = 2.0
@@ -237,7 +240,19 @@ def _report(
     journal: Journal, event: str, release: Release | None, reason: str, evidence: dict[str, Any]
 ) -> None:
     about = {} if release is None else asdict(release)
-    journal.audit(event, {**about, "reason": reason, "evidence": json.dumps(evidence)})
+    journal.audit(event, {**about, "reason": reason, **flat(evidence)})
+
+
+def flat(evidence: Mapping[str, Any]) -> dict[str, float | str | None]:
+    """Nested counts as ``after.dialogues``: what a report may carry."""
+    found: dict[str, float | str | None] = {}
+    for name, value in evidence.items():
+        inner = value if isinstance(value, Mapping) else {"": value}
+        for key, each in inner.items():
+            sound = isinstance(each, int | float) and math.isfinite(each)
+            shown = each if sound or each is None else str(each)[:200]
+            found[f"{name}.{key}".rstrip(".")] = shown
+    return dict(list(found.items())[:MAX_EVIDENCE])
 
 
 def _first_tokens(turns: Sequence[TurnRecord]) -> list[float]:

@@ -109,7 +109,11 @@ def test_four_bits_are_no_worse_than_dropping_the_numbers(rows: Matrix) -> None:
     found = restored(to_blocks(rows, 4), rows.shape[1])
     assert np.isfinite(found).all()
     assert np.abs(found).max(initial=0) <= np.abs(rows).max(initial=0) * 1.5 + 1e-6
-    assert (np.abs(found) > 0).any() == (np.abs(rows) > 1e-30).any()
+    # What lies below the smallest normal number may or may not survive as a scale.
+    if (np.abs(rows) > 1e-30).any():
+        assert found.any()
+    elif not rows.any():
+        assert not found.any()
 
 
 def test_searching_a_scale_beats_taking_the_largest_number() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import uvicorn
 from assistant_kit import ask
-from device_kit import Works, sha
+from device_kit import sha
 
 from converters.bundle import BundleSpec, build_bundle
 from edge_runtime.assistant import Assistant
@@ -27,38 +27,28 @@ from edge_runtime.journal import Journal
 from edge_runtime.serving import BundleKeeper, prepared_rooms
 from sync.central.app import create_app
 from sync.central.database import Database
+from sync.central.keys import KeyFolder
 from sync.central.limits import Rates
 from sync.central.objects import Objects
-from sync.central.releases import REPOSITORY, prepare, publish
+from sync.central.releases import prepare, record
+from sync.central.repository import SignedRepository
 from sync.errors import SyncError
 from sync.exchange import Exchange
 from sync.link import enroll, load_link, open_client
 from sync.protocol import ProtocolError
 from sync.updater.following import Followed, Follower
 from sync.updater.home import UpdateHome
-from sync.updater.release import manifest_path
 
 OPERATOR = "operators-token-of-the-journey"
 QUESTION = "Can I return the coat I bought last week?"
-
-
-class Signing:
-    """Publishes into the signed repository that the server hands out."""
-
-    def __init__(self, works: Works) -> None:
-        self._works = works
-        self.store = BlobStore(works.folder)
-
-    def publish(self, bundle: BundleManifest, version: str, targets: Mapping[str, Path]) -> str:
-        self._works.writer.publish(bundle, self.store)
-        return manifest_path(bundle.name, version)
 
 
 @dataclass
 class Centre:
     url: str
     database: Database
-    works: Works
+    repository: SignedRepository
+    root: Path
     folder: Path
 
     def ask(self, method: str, path: str, **kw: Any) -> Any:
@@ -82,10 +72,10 @@ class Centre:
         self.publish(build_bundle(spec, self.folder / "store").path)
 
     def publish(self, path: Path) -> None:
-        signing = Signing(self.works)
-        signing.store = BlobStore(self.folder / "store")
+        prepared = prepare(path)
+        target = self.repository.publish(prepared)
         with self.database.write() as session:
-            publish(session, prepare(path), signing, "test", datetime.now(UTC))
+            record(session, prepared, target, "test", datetime.now(UTC))
 
     def publish_files(self, version: str, files: Mapping[str, bytes]) -> None:
         """A bundle of any files, with a card that vouches for it."""
@@ -116,14 +106,13 @@ class Centre:
 @contextmanager
 def centre(folder: Path) -> Iterator[Centre]:
     """A running server; leaving the block stops it."""
-    objects = folder / "objects"
-    works = Works(folder)
-    objects.mkdir(parents=True)
-    works.folder.rename(objects / REPOSITORY)
-    works.folder = works.writer.folder = objects / REPOSITORY
+    objects = Objects(str(folder / "objects"))
+    repository = SignedRepository(objects, KeyFolder(folder / "keys"), folder / "work")
+    root = folder / "1.root.json"
+    root.write_bytes(repository.create(KeyFolder(folder / "offline"), roots=3, threshold=2))
     database = Database(f"sqlite:///{folder / 'central.db'}")
     rates = Rates(attempts=1_000_000, device=1_000_000, operator=1_000_000)
-    app = create_app(database, OPERATOR, objects=Objects(str(objects)), rates=rates)
+    app = create_app(database, OPERATOR, objects=objects, rates=rates)
     listener = socket()
     listener.bind(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
@@ -131,7 +120,7 @@ def centre(folder: Path) -> Iterator[Centre]:
     thread.start()
     try:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        yield Centre(url, database, works, folder)
+        yield Centre(url, database, repository, root, folder)
     finally:
         server.should_exit = True
         thread.join(30)
@@ -142,10 +131,10 @@ def centre(folder: Path) -> Iterator[Centre]:
 class Shop:
     """One device: its runtime, which answers, and its agent, which follows the server."""
 
-    def __init__(self, settings: Settings, works: Works, url: str, code: str) -> None:
+    def __init__(self, settings: Settings, root: Path, url: str, code: str) -> None:
         self.settings = settings
         self.home = UpdateHome(settings)
-        self.home.trusted_root(works.root)
+        self.home.trusted_root(root)
         self.journal = Journal.open(settings.data_dir / "journal.db")
         enroll(url, code, self.journal.device_id, settings.data_dir)
         link = load_link(settings.data_dir)

@@ -48,7 +48,7 @@ def test_random_kills_leave_a_device_that_starts_and_a_server_that_knows_all(
     killed = 0
     published: list[dict[str, bytes]] = [{}]
     with centre(tmp_path / "central") as head_office:
-        home.trusted_root(head_office.works.root)
+        home.trusted_root(head_office.root)
         with closing(Journal.open(settings.data_dir / "journal.db")) as journal:
             code = head_office.ask("POST", "/v1/enrolments", json={})["code"]
             link = enroll(head_office.url, code, journal.device_id, settings.data_dir)

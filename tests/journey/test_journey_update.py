@@ -33,7 +33,7 @@ def shop(
     # What this process holds beside the device's engines is not the device's.
     monkeypatch.setattr(edge_runtime.running, "resident_mb", lambda: 300)
     code = head_office.ask("POST", "/v1/enrolments", json={})["code"]
-    opened = Shop(device(tmp_path), head_office.works, link.url, code)
+    opened = Shop(device(tmp_path), head_office.root, link.url, code)
     yield opened
     opened.close()
 

@@ -29,15 +29,15 @@ from socket import socket
 from typing import Any
 
 import httpx
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.engine import make_url
 
 from bench.postgres import private_postgres
 from bench.report import report
 from sync.central.auth import hashed
 from sync.central.database import Database
-from sync.central.rollouts import Rule, Stage, start
-from sync.central.tables import Device, Release, TurnMetric, utc
+from sync.central.rollouts import Rule, Stage, is_open_to, start
+from sync.central.tables import Device, DeviceUpdate, Release, Rollout, TurnMetric, utc
 from sync.protocol import Batch, Record, encode_batch
 
 BATCH = 200
@@ -66,9 +66,10 @@ def main() -> None:
     with private_postgres(durable=True, buffers="128MB") as address:
         url = make_url(address).render_as_string(hide_password=False)
         with closing(Database(url)) as database, _served(url) as server:
-            report("ingest", "Turns taken in", [_ingest(database, server)])
+            # First: counting the days of what is taken in would go on beside them.
             rows = [_polls(database, server, size) for size in FLEETS]
             report("polls", "Polls of a fleet, each device once a minute", rows)
+            report("ingest", "Turns taken in", [_ingest(database, server)])
 
 
 @contextmanager
@@ -227,9 +228,10 @@ def _ingest(database: Database, server: Server) -> dict[str, Any]:
 
 
 def _polls(database: Database, server: Server, size: int) -> dict[str, Any]:
-    """Polls at the rate of a 10,000-device fleet by a fleet of ``size``, half of it on offer."""
+    """Polls at the rate of a 10,000-device fleet by ``size`` devices that have polled before, half
+    of them on offer."""
     ids = _enrol(database, f"fleet{size}", size)
-    _offer(database, f"1.{size}")
+    _settle(database, ids, _offer(database, f"1.{size}"))
     rate = max(FLEETS) / 60
     began = server.cpu_s()
     idle_from = time.perf_counter()
@@ -250,7 +252,34 @@ def _polls(database: Database, server: Server, size: int) -> dict[str, Any]:
     }
 
 
-def _offer(database: Database, version: str) -> None:
+def _settle(database: Database, ids: list[str], rollout: int) -> None:
+    """As after some minutes of polls: what runs is known, who is reached was told, and each was
+    last noted at some moment of the last four minutes."""
+    now = datetime.now(UTC)
+    running = {"running_name": "retail", "running_version": "1.0", "running_sha256": "b" * 64}
+    with database.write() as session:
+        offered = session.get_one(Rollout, rollout)
+        devices = session.scalars(select(Device).where(Device.device_id.in_(ids))).all()
+        told = [device.device_id for device in devices if is_open_to(offered, device)]
+        session.execute(
+            update(Device),
+            [
+                running | {"device_id": name,
+                           "last_seen_at": utc(now - timedelta(minutes=4 * number / len(ids)))}
+                for number, name in enumerate(ids)
+            ],
+        )  # fmt: skip
+        session.execute(
+            insert(DeviceUpdate),
+            [
+                {"rollout_id": rollout, "device_id": name, "state": "offered",
+                 "offered_at": utc(now), "updated_at": utc(now)}
+                for name in told
+            ],
+        )  # fmt: skip
+
+
+def _offer(database: Database, version: str) -> int:
     now = datetime.now(UTC)
     with database.write() as session:
         session.add(
@@ -260,7 +289,10 @@ def _offer(database: Database, version: str) -> None:
             )
         )  # fmt: skip
         session.flush()
-        start(session, f"retail-{version}", (Stage(percent=50),), Rule(), "bench", now)
+        made = start(session, f"retail-{version}", (Stage(percent=50),), Rule(), "bench", now)
+        if made is None:
+            raise RuntimeError(f"retail-{version} cannot be rolled out")
+        return made.id
 
 
 async def _poll_all(url: str, ids: list[str], rate: float, seconds: float) -> list[float]:

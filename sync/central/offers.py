@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from sync.central.rollouts import FINISHED, is_open_to, judge
@@ -89,6 +89,14 @@ def note_offer(session: Session, rollout_id: int, device_id: str, now: datetime)
             updated_at=utc(now),
         )
     )
+
+
+def note_seen(session: Session, device_id: str, poll: Poll, now: datetime) -> None:
+    """Keep that a device is there and runs what it ran."""
+    values = {"last_seen_at": utc(now)}
+    if poll.running is not None:
+        values["proved_at"] = utc(now)
+    session.execute(update(Device).where(Device.device_id == device_id).values(values))
 
 
 def note_poll(device: Device, poll: Poll, now: datetime) -> None:

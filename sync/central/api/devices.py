@@ -122,7 +122,6 @@ def _poll(context: Context, device_id: str, poll: Poll) -> PollAnswer:
             poll.update is not None
             or (choice is not None and not choice.known)
             or proved != known.running_sha256
-            or known.last_seen_at < utc(now - _SEEN_EVERY)
         )
     if changed:
         with context.database.write() as session:
@@ -134,6 +133,9 @@ def _poll(context: Context, device_id: str, poll: Poll) -> PollAnswer:
             choice = offers.offer_for(session, device, poll.running)
             if choice is not None and not choice.known:
                 offers.note_offer(session, choice.offer.rollout, device_id, now)
+    elif known.last_seen_at < utc(now - _SEEN_EVERY):
+        with context.database.write() as session:
+            offers.note_seen(session, device_id, poll, now)
     return PollAnswer(protocol=PROTOCOL, offer=choice.offer if choice else None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from collections.abc import Iterator
@@ -49,3 +50,15 @@ def reported(*, as_json: bool) -> Iterator[None]:
         raise typer.Exit(130) from None
     except BrokenPipeError:
         raise typer.Exit(141) from None
+
+
+def run_program(module: str, *, extra: str) -> None:
+    """Run ``main`` of ``module``; where its packages are not installed, say how to get them."""
+    try:
+        program = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
+        err.print(f"error: The package '{package}' is not installed.", markup=False)
+        err.print(f"Install it: pip install 'edge-runtime[{extra}]'", markup=False)
+        raise SystemExit(2) from None
+    program.main()

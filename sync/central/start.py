@@ -1,0 +1,9 @@
+"""The program ``edge-central``."""
+
+from __future__ import annotations
+
+from edge_runtime.commands.console import run_program
+
+
+def main() -> None:
+    run_program("sync.central.cli", extra="central")

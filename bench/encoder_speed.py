@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from edge_runtime.engines import peak_mb
 from edge_runtime.nlu.e5file import E5File
 from edge_runtime.nlu.encoder import Encoder
 from edge_runtime.nlu.student import PIECES, WORDS, load_task
@@ -77,14 +78,8 @@ def _measure(job: Mapping[str, Any]) -> dict[str, float]:
     return {
         "p50 ms": round(float(np.percentile(times, 50)), 2),
         "p95 ms": round(float(np.percentile(times, 95)), 2),
-        "peak MB": round(_peak_mb(), 1),
+        "peak MB": round(peak_mb(), 1),
     }
-
-
-def _peak_mb() -> float:
-    """Of this program alone: ``getrusage`` would count what its parent was before it began."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
 
 
 if __name__ == "__main__":

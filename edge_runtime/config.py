@@ -19,7 +19,6 @@ from pydantic_settings import (
     InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
 
 from edge_runtime.errors import ConfigError
@@ -77,10 +76,11 @@ PROFILES: dict[ProfileName, Profile] = {
 }
 
 
-class TableSettings(BaseSettings):
-    """Settings of one ``[table]`` of edge.toml, which ``EDGE_<TABLE>_<NAME>`` override."""
+class FileSettings(BaseSettings):
+    """Settings in edge.toml that the environment overrides: one ``[table]``, or what stands in
+    none."""
 
-    table: ClassVar[str]
+    table: ClassVar[str] = ""
 
     @classmethod
     def settings_customise_sources(
@@ -92,8 +92,9 @@ class TableSettings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         path = platformdirs.user_config_path("edge-runtime") / "edge.toml"
-        tables = tomllib.loads(path.read_text("utf-8")) if path.exists() else {}
-        values = tables.get(cls.table, {})
+        values = tomllib.loads(path.read_text("utf-8")) if path.exists() else {}
+        if cls.table:
+            values = values.get(cls.table, {})
         return init_settings, env_settings, InitSettingsSource(settings_cls, init_kwargs=values)
 
 
@@ -112,7 +113,7 @@ class BarSetting(BaseModel):
         return self
 
 
-class UpdateSettings(TableSettings):
+class UpdateSettings(FileSettings):
     """What this device asks of new models, whatever their publisher did."""
 
     table = "updates"
@@ -134,7 +135,7 @@ def load_update_settings() -> UpdateSettings:
     return read_settings(UpdateSettings, {}, "Correct EDGE_UPDATES_{} or [updates] in edge.toml.")
 
 
-class Settings(BaseSettings):
+class Settings(FileSettings):
     """One device's settings; every field can be set as ``EDGE_<NAME>``."""
 
     model_config = SettingsConfigDict(env_prefix="EDGE_", extra="ignore")
@@ -160,18 +161,6 @@ class Settings(BaseSettings):
     llm_timeout_s: float = Field(default=8.0, gt=0, le=120)
     llm_first_token_s: float = Field(default=2.5, gt=0, le=60)
     """A model that has not begun by then is stopped and the passage is quoted instead."""
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        toml = platformdirs.user_config_path("edge-runtime") / "edge.toml"
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=toml)
 
     @property
     def engines(self) -> Profile:

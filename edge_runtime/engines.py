@@ -170,7 +170,7 @@ def resident_mb() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE") // 2**20
 
 
-def peak_mb() -> int:
+def peak_mb() -> float:
     """The most this program has held, in MiB (Linux; 0 where /proc is missing).
 
     Not getrusage's: that counts what the parent held when it started this one.
@@ -178,8 +178,8 @@ def peak_mb() -> int:
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
-        return 0
-    return next((int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM:")), 0)
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), 0.0)
 
 
 def _return_free_memory() -> None:

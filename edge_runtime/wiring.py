@@ -107,9 +107,7 @@ class Engines:
         if self.bundle is not None and self.bundle.parts.heads:
             task = released_task(self.bundle.parts.heads, self._pack)
             return Choice(task, f"heads of bundle {self.bundle.label}")
-        name = f"{self.profile.encoder}-{self._pack.name}"
-        files = shipped_files(name) if shipped_folder(name) else None
-        return choose_task(files, self._pack)
+        return choose_task(self._for_pack(self.profile.encoder), self._pack)
 
     def _encoder(self) -> Encoder:
         from edge_runtime.nlu import Encoder
@@ -163,13 +161,15 @@ class Engines:
         from edge_runtime.generation.registry import load_language_model
 
         files = self.bundle.parts.llm if self.bundle is not None else {}
-        files = files or {**self.store.files(self.profile.llm), **self._adapter()}
+        if not files:
+            adapter = self._for_pack(self.profile.llm) or {}
+            files = {**self.store.files(self.profile.llm), **adapter}
         return load_language_model(files, threads=self._settings.threads)
 
-    def _adapter(self) -> Mapping[str, Path]:
-        """What came along to tune the language model for this pack, if something did."""
-        name = f"{self.profile.llm}-{self._pack.name}"
-        return shipped_files(name) if shipped_folder(name) else {}
+    def _for_pack(self, model: str) -> Mapping[str, Path] | None:
+        """What came along to fit ``model`` to this pack, if something did."""
+        name = f"{model}-{self._pack.name}"
+        return shipped_files(name) if shipped_folder(name) else None
 
 
 class PooledEmbedder:

@@ -51,6 +51,16 @@ class Exchange:
         self._clock = clock
         self._sleep = sleep
 
+    def ask(self, path: str, request: BaseModel, answer: type[Wanted]) -> Wanted:
+        """What the server answers to a request in JSON.
+
+        Raises:
+            ProtocolError, CredentialError, SyncError: as :meth:`post`; also an answer of another
+                kind.
+        """
+        body = request.model_dump_json().encode()
+        return understood(answer, self.post(path, body, "application/json"))
+
     def post(self, path: str, body: bytes, content_type: str) -> bytes:
         """The body of the server's answer.
 

@@ -106,6 +106,18 @@ def load_link(folder: Path) -> Link | None:
         ) from error
 
 
+def linked(folder: Path, *, hint: str = "Enrol it: edge-sync enroll URL --code CODE") -> Link:
+    """The same, for what cannot go on without one.
+
+    Raises:
+        ConfigError: the device is not enrolled; ``hint`` says what to do.
+    """
+    link = load_link(folder)
+    if link is None:
+        raise ConfigError("This device belongs to no central server.", hint=hint)
+    return link
+
+
 def enroll(
     url: str,
     code: str,

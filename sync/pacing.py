@@ -13,7 +13,7 @@ from typing import Self
 from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from edge_runtime.config import TableSettings, read_settings
+from edge_runtime.config import FileSettings, read_settings
 
 URGENT = frozenset({"escalation", "audit"})
 """Goes at any hour and over any link: somebody waits for it, and it is small."""
@@ -21,7 +21,7 @@ _HOURS = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)-([01]?\d|2[0-3]):([0-5]\d)")
 _BATCH_S = 20
 
 
-class SyncSettings(TableSettings):
+class SyncSettings(FileSettings):
     """How this device uses its link."""
 
     table = "sync"

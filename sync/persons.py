@@ -6,10 +6,9 @@ from typing import Any
 
 from edge_runtime.journal import Journal
 from sync.errors import SyncError
-from sync.exchange import Exchange, understood
+from sync.exchange import Exchange
 from sync.protocol import EraseAnswer, EraseRequest, PersonAnswer, PersonRequest
 
-_JSON = "application/json"
 _MAX_PAGES = 1_000
 
 
@@ -30,8 +29,7 @@ def send_erasures(journal: Journal, exchange: Exchange) -> int:
             request = EraseRequest(
                 protocol=1, pseudonyms=list(erasure.pseudonyms), receipt=erasure.receipt
             )
-            body = request.model_dump_json().encode()
-            answer = understood(EraseAnswer, exchange.post("/v1/persons/erase", body, _JSON))
+            answer = exchange.ask("/v1/persons/erase", request, EraseAnswer)
             journal.persons.confirm(erasure.number, answer.model_dump_json())
     return len(waiting)
 
@@ -48,8 +46,7 @@ def held_centrally(journal: Journal, exchange: Exchange, user: str) -> list[dict
     after = ""
     for _ in range(_MAX_PAGES):
         request = PersonRequest(protocol=1, pseudonyms=masks, after=after)
-        body = request.model_dump_json().encode()
-        page = understood(PersonAnswer, exchange.post("/v1/persons/export", body, _JSON))
+        page = exchange.ask("/v1/persons/export", request, PersonAnswer)
         records += page.records
         after = page.after
         if not after:

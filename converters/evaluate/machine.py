@@ -14,17 +14,6 @@ def machine_name() -> str:
     return f"{_processor()}, {cores} cores, {memory:.0f} GiB, {platform.system()}"
 
 
-def peak_memory_mb() -> float:
-    """Most memory this process has had resident, MiB.
-
-    ``getrusage`` would carry over the parent's peak from before exec; the kernel's status does not.
-    """
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    return 0.0
-
-
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from converters.evaluate.machine import peak_memory_mb
+from edge_runtime.engines import peak_mb
 from edge_runtime.generation import Prompt
 from edge_runtime.generation.chatml import ANSWER, END, SYSTEM, USER
 
@@ -167,7 +167,7 @@ def speed(model: Scorer, windows: Sequence[Sequence[int]]) -> dict[str, float]:
         "prefill_tokens_per_s": prefill,
         "first_token_ms": first * 1000,
         "tokens_per_s": _GENERATED / seconds,
-        "peak_memory_mb": peak_memory_mb(),
+        "peak_memory_mb": peak_mb(),
     }
 
 

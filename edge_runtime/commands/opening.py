@@ -14,6 +14,7 @@ from edge_runtime.config import Settings
 
 if TYPE_CHECKING:
     from edge_runtime.assistant import Assistant
+    from edge_runtime.bundles.slots import Slots
     from edge_runtime.rooms import Rooms
     from edge_runtime.serving import BundleKeeper
 
@@ -24,13 +25,10 @@ def opened_assistant(settings: Settings) -> Iterator[Assistant]:
 
     A process that gets to the block's end, with or without an error told, has not failed to start.
     """
-    from edge_runtime.assistant import Assistant
-    from edge_runtime.serving import prepared_rooms, proved
+    from edge_runtime.serving import proved
 
     slots = device_slots(settings.models_dir)
-    with preparing() as progress:
-        rooms = prepared_rooms(settings, slots, progress)
-    assistant = Assistant(settings, rooms=rooms)
+    assistant = _prepared(settings, slots)
     try:
         yield assistant
     finally:
@@ -41,19 +39,25 @@ def opened_assistant(settings: Settings) -> Iterator[Assistant]:
 @contextmanager
 def serving_assistant(settings: Settings) -> Iterator[tuple[Assistant, BundleKeeper]]:
     """The assistant of a process that stays, and who keeps it on the bundle that is to run."""
-    from edge_runtime.assistant import Assistant
-    from edge_runtime.serving import BundleKeeper, prepared_rooms
+    from edge_runtime.serving import BundleKeeper
 
     slots = device_slots(settings.models_dir)
-    with preparing() as progress:
-        rooms = prepared_rooms(settings, slots, progress)
-    assistant = Assistant(settings, rooms=rooms)
+    assistant = _prepared(settings, slots)
     keeper = BundleKeeper(assistant, slots)
     try:
         yield assistant, keeper
     finally:
         keeper.stop()
         assistant.close()
+
+
+def _prepared(settings: Settings, slots: Slots) -> Assistant:
+    from edge_runtime.assistant import Assistant
+    from edge_runtime.serving import prepared_rooms
+
+    with preparing() as progress:
+        rooms = prepared_rooms(settings, slots, progress)
+    return Assistant(settings, rooms=rooms)
 
 
 @contextmanager

@@ -6,12 +6,12 @@ end of the examination. Prints one JSON object; the exit code is the error's.
 
 from __future__ import annotations
 
-import resource
 import sys
 import time
 
 from edge_runtime.commands.console import error_object, print_json
 from edge_runtime.config import load_settings
+from edge_runtime.engines import peak_mb
 from edge_runtime.errors import EdgeRuntimeError
 
 STAGES = ("encoder", "asr", "ocr", "tts", "llm")
@@ -32,12 +32,11 @@ def main(stage: str, profile: str, pack: str) -> int:
     except EdgeRuntimeError as error:
         print_json({"error": error_object(error)})
         return error.exit_code
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     print_json(
         {
             "load_ms": round((loaded - start) * 1e3),
             "smoke_ms": round((done - loaded) * 1e3),
-            "peak_mb": peak,
+            "peak_mb": int(peak_mb()),
         }
     )
     return 0

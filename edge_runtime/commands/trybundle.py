@@ -36,7 +36,7 @@ def main(folder: str, profile: str) -> int:
         turns = _try(Path(folder), load_settings(profile=profile))
     except EdgeRuntimeError as error:
         problem = error.message
-    print_json({"problem": problem, "turns": turns, "peak_mb": peak_mb()})
+    print_json({"problem": problem, "turns": turns, "peak_mb": int(peak_mb())})
     return 0
 
 

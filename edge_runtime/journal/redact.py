@@ -28,7 +28,7 @@ MAX_CHARS = 8_000
 """Longer texts are cut here before they are searched: what was not searched must not leave."""
 _MOST_PASSES = 6
 
-_MASKED = re.compile(r"\[[A-Z]{2,8}:[0-9a-f]{8,16}\]")
+_MASKED = re.compile(tagger.MASK)
 _EMAIL = re.compile(
     r"(?<![A-Za-z0-9._%+-])[\w.%+-]{1,64}\s?@\s?[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,5}"
     r"|[A-Za-z0-9][\w.+-]{1,63}\s?(?:艾特|圈[aA]|\(at\)|\[at\]|\s(?:at|arroba)\s)\s?"

@@ -96,7 +96,7 @@ _WESTERN = (
     ),
     re.compile(rf"\b(?i:hello|hi|hey|dear)\s{{1,4}}({_CAPITAL})(?=\s{{0,4}},)"),
 )
-_NAMED = (
+_NAMED = re.compile(
     rf"\b(?i:maiden name is|change it to|(?:calls?|called) me|named (?:him|her|them)|under|"
     rf"partner's name|wife's name|husband's name|your name\?|add|follow up with|speak (?:to|with))"
     rf"\s{{1,4}}({_CAPITALS})"
@@ -128,13 +128,13 @@ _MOST_PARTS = 32
 
 def find_names(text: str) -> Iterator[tuple[int, int]]:
     """Names that follow an introduction, stand by a title, or look like first and last name."""
-    for pattern in (_CHINESE_ALONE, *_CHINESE, *_WESTERN, _NAMED_PATTERN):
+    for pattern in (_CHINESE_ALONE, *_CHINESE, *_WESTERN, _NAMED):
         for match in pattern.finditer(text):
             if match[1].isupper() and " " in match[1] and text.isupper():
                 continue
             if match[1] in _NOT_CHINESE_NAMES:
                 continue
-            if match[1].strip(" .") and not (pattern is _NAMED_PATTERN and _is_ordinary(match[1])):
+            if match[1].strip(" .") and not (pattern is _NAMED and _is_ordinary(match[1])):
                 yield match.span(1)
     for match in _PAIR.finditer(text):
         if not _is_ordinary(match[1]):
@@ -156,6 +156,3 @@ def _is_ordinary(words: str) -> bool:
     """Whether one of the capitalised words is a shop's, a thing's or a sentence's."""
     parts = [part.removesuffix("'s") for part in re.split(r"[\s.]+", words)]
     return words.isupper() or any(part.lower() in NO_NAME for part in parts if not part.islower())
-
-
-_NAMED_PATTERN = re.compile(_NAMED)

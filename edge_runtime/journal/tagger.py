@@ -22,8 +22,10 @@ from numpy.typing import NDArray
 LABELS = ("ordinary", "name", "address")
 BUCKETS = 2**17
 TABLE = Path(__file__).parent / "data" / "tagger.npz"
+MASK = r"\[[A-Z]{2,8}:[0-9a-f]{8,16}\]"
+"""How redaction writes what it masked."""
 TOKEN = re.compile(
-    r"\[[A-Z]{2,8}:[0-9a-f]{8,16}\]"
+    rf"{MASK}"
     r"|(?<![^\W_])[A-Za-z]{1,4}-?\d{4,}[A-Za-z0-9-]*"
     r"|[^\W\d_]+(?:['’.-](?!s\b)[^\W\d_]+)*|\d+[A-Za-z]{0,2}(?![A-Za-z])|\d+|\n|[^\w\s]|_+"
 )

@@ -14,9 +14,9 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, CursorResult, and_, delete, func, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from sync.central.rollup import mark
@@ -30,7 +30,6 @@ TOLD = ("turn", "escalation")
 """Records that say what a person said."""
 _FIRST = "0" * 64
 _LEDGER = ("at", "device_id", "pseudonyms", "request", "previous", "receipt", "digest")
-_Key = tuple[str, str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +59,13 @@ def erase(
     known = session.scalar(select(Erasure).where(Erasure.request == asked))
     if known is not None:
         return EraseAnswer(receipt=known.receipt, digest=known.digest)
-    before = session.scalar(select(Erasure.digest).order_by(Erasure.id.desc()).limit(1))
+    newest = select(Erasure.digest).order_by(Erasure.id.desc()).limit(1)
+    previous = session.scalar(newest) or _FIRST
     receipt = json.dumps(
         {
             "at": utc(now), "device_id": device_id or "every device",
             "pseudonyms": list(pseudonyms), "records": count,
-            "request": hashlib.sha256(request.encode()).hexdigest(), "previous": before or _FIRST,
+            "request": hashlib.sha256(request.encode()).hexdigest(), "previous": previous,
         }
     )  # fmt: skip
     made = Erasure(
@@ -73,7 +73,7 @@ def erase(
         device_id=device_id,
         pseudonyms=json.dumps(list(pseudonyms)),
         request=asked,
-        previous=before or _FIRST,
+        previous=previous,
         receipt=receipt,
         digest=hashlib.sha256(receipt.encode()).hexdigest(),
     )
@@ -128,7 +128,7 @@ def erase_late(
 
 def erased_notice(kind: str) -> str:
     """The digest a record of this kind has once it is erased."""
-    return digest_of("dropped", payload_text({"kind": kind, "reason": "erased"}))
+    return digest_of("dropped", _notice(kind, "erased"))
 
 
 def erase_again(session: Session, now: datetime) -> int:
@@ -226,15 +226,9 @@ def retain(session: Session, periods: Periods, now: datetime) -> dict[str, int]:
     gone: dict[str, int] = {}
     for kind in ("turn", "escalation", "metric", "audit"):
         horizon = utc(now - timedelta(days=getattr(periods, kind)))
-        old = session.execute(
-            select(StoredRecord.device_id, StoredRecord.stream, StoredRecord.seq).where(
-                StoredRecord.kind == kind, StoredRecord.received_at < horizon
-            )
-        ).all()
-        for row in old:
-            _to_notice(session, (row[0], row[1], row[2]), kind, "expired")
-        if old:
-            gone[kind] = len(old)
+        old = and_(StoredRecord.kind == kind, StoredRecord.received_at < horizon)
+        if count := _to_notices(session, old, kind, "expired"):
+            gone[kind] = count
     horizon = utc(now - timedelta(days=periods.metric))
     session.execute(delete(TurnMetric).where(TurnMetric.started_at < horizon))
     horizon = utc(now - timedelta(days=periods.escalation))
@@ -275,7 +269,7 @@ def _forget(session: Session, rows: Sequence[StoredRecord], now: datetime) -> in
         payload = json.loads(row.payload)
         place = (row.device_id, row.stream, payload["session"])
         sessions.setdefault(place, set()).add(payload["turn_id"])
-        _to_notice(session, (row.device_id, row.stream, row.seq), row.kind, "erased")
+        _to_notices(session, _at(row.device_id, row.stream, row.seq), row.kind, "erased")
         count += 1
     for place, turn_ids in sessions.items():
         count += _cut_loose(session, place, turn_ids, now)
@@ -310,7 +304,7 @@ def _cut_loose(
         if json.loads(payload)["turn_id"] in turn_ids
     }
     for seq in erased:
-        _to_notice(session, (device_id, stream, seq), "metric", "erased")
+        _to_notices(session, _at(device_id, stream, seq), "metric", "erased")
     mark(session, device_id, erased.values(), now)
     session.execute(
         update(TurnMetric)
@@ -324,27 +318,31 @@ def _cut_loose(
     return len(erased)
 
 
-def _to_notice(session: Session, key: _Key, kind: str, reason: str) -> None:
-    device_id, stream, seq = key
-    text = payload_text({"kind": kind, "reason": reason})
-    session.execute(
-        update(StoredRecord)
-        .where(
-            StoredRecord.device_id == device_id,
-            StoredRecord.stream == stream,
-            StoredRecord.seq == seq,
-        )
-        .values(kind="dropped", payload=text, digest=digest_of("dropped", text))
-    )
+def _to_notices(session: Session, which: ColumnElement[bool], kind: str, reason: str) -> int:
+    """The records of one kind that fit ``which`` become notices; how many."""
+    keys = select(StoredRecord.device_id, StoredRecord.stream, StoredRecord.seq).where(which)
     for table in (Handoff, Unanswered):
-        session.execute(
-            delete(table).where(
-                table.device_id == device_id, table.stream == stream, table.seq == seq
-            )
-        )
+        row = tuple_(table.device_id, table.stream, table.seq)
+        session.execute(delete(table).where(row.in_(keys)))
+    text = _notice(kind, reason)
+    values = {"kind": "dropped", "payload": text, "digest": digest_of("dropped", text)}
+    done = session.execute(update(StoredRecord).where(which).values(values))
+    return cast(CursorResult[Any], done).rowcount
 
 
-def _place(after: str) -> _Key:
+def _notice(kind: str, reason: str) -> str:
+    return payload_text({"kind": kind, "reason": reason})
+
+
+def _at(device_id: str, stream: str, seq: int) -> ColumnElement[bool]:
+    return and_(
+        StoredRecord.device_id == device_id,
+        StoredRecord.stream == stream,
+        StoredRecord.seq == seq,
+    )
+
+
+def _place(after: str) -> tuple[str, str, int]:
     try:
         device, stream, seq = json.loads(after)
         return str(device), str(stream), int(seq)

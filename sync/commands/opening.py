@@ -10,9 +10,8 @@ from typing import Annotated
 import typer
 
 from edge_runtime.config import load_settings
-from edge_runtime.errors import ConfigError
 from edge_runtime.journal import Journal
-from sync.link import Link, load_link, open_client
+from sync.link import linked, load_link, open_client
 from sync.pacing import Pace
 from sync.uplink import Uplink
 
@@ -26,21 +25,6 @@ def opened(data_dir: Path | None) -> Iterator[tuple[Journal, Path]]:
     folder = load_settings(data_dir=data_dir).data_dir
     with closing(Journal.open(folder / "journal.db")) as journal:
         yield journal, folder
-
-
-def linked(folder: Path) -> Link:
-    """The link to the central server.
-
-    Raises:
-        ConfigError: the device is not enrolled.
-    """
-    link = load_link(folder)
-    if link is None:
-        raise ConfigError(
-            "This device belongs to no central server.",
-            hint="Enrol it: edge-sync enroll URL --code CODE",
-        )
-    return link
 
 
 @contextmanager

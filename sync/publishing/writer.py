@@ -7,6 +7,7 @@ the timestamp, which leads to all others, is replaced in one step at the end.
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,13 @@ from typing import Any
 from securesystemslib.signer import Signer
 from tuf.api.metadata import Metadata, MetaFile, Snapshot, TargetFile, Targets, Timestamp
 
-from edge_runtime.bundles.blobs import BlobStore, check_file, exclusive, storage_errors
+from edge_runtime.bundles.blobs import (
+    BlobStore,
+    check_file,
+    exclusive,
+    sha256_of,
+    storage_errors,
+)
 from edge_runtime.bundles.manifest import BundleManifest
 from edge_runtime.errors import ConfigError
 from edge_runtime.files import atomic_writer, write_atomic
@@ -32,8 +39,6 @@ from sync.updater.release import (
     release_of,
     release_path,
 )
-
-_BLOCK = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +119,13 @@ class RepositoryWriter:
                 path = blobs.path(component.sha256)
                 label = f"Component '{component.name}'"
                 check_file(path, component.size, component.sha256, label=label)
-                added += self._add_file(components.signed, component_path(component.sha256), path)
+                name = component_path(component.sha256)
+                added += self._add_file(components.signed, name, path, component.sha256)
             for (base, target), path in (deltas or {}).items():
-                added += self._add_file(components.signed, delta_path(base, target), path)
+                with storage_errors(self.folder):
+                    sha256 = sha256_of(path)
+                name = delta_path(base, target)
+                added += self._add_file(components.signed, name, path, sha256)
                 self._offer_delta(components.signed, base, target)
             documents = {
                 manifest_path(manifest.name, manifest.version): manifest.to_json(),
@@ -173,18 +182,14 @@ class RepositoryWriter:
 
     # ---- targets ----
 
-    def _add_file(self, role: Targets, name: str, path: Path) -> int:
+    def _add_file(self, role: Targets, name: str, path: Path, sha256: str) -> int:
         if name in role.targets:
             return 0
         with storage_errors(self.folder):
             size = path.stat().st_size
-            with path.open("rb") as file:
-                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            target = TargetFile(size, {"sha256": sha256}, name)
             with path.open("rb") as file, atomic_writer(self._target(name, sha256)) as out:
-                while block := file.read(_BLOCK):
-                    out.write(block)
-        role.targets[name] = target
+                shutil.copyfileobj(file, out)
+        role.targets[name] = TargetFile(size, {"sha256": sha256}, name)
         return size
 
     def _add(self, role: Targets, name: str, content: bytes) -> int:

@@ -15,6 +15,7 @@ from edge_runtime.commands.console import err, out, print_json, reported
 from edge_runtime.config import load_settings
 from edge_runtime.errors import ConfigError
 from edge_runtime.journal import Journal
+from sync.commands.opening import AsJson, DataDir
 from sync.updater.fetching import METADATA, TARGETS, CarriedFetcher
 from sync.updater.home import UpdateHome
 from sync.updater.install import Installed, install
@@ -25,8 +26,6 @@ from sync.updater.sources import fetcher_from, open_repository
 
 CARRIED_GRACE = timedelta(days=30)
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON objects, one a line.")]
-DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of the journal.")]
 Profile = Annotated[str | None, typer.Option("--profile", help="lite, standard or full.")]
 Bundle = Annotated[str, typer.Option(help="Which bundle; by default the one that runs.")]
 Version = Annotated[str, typer.Option(help="The version offered; by default the newest.")]

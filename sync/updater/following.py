@@ -23,7 +23,7 @@ from edge_runtime.errors import EdgeRuntimeError, ModelCorruptError, ModelError
 from edge_runtime.files import write_atomic
 from edge_runtime.journal import Journal
 from sync.errors import UpdateRefusedError
-from sync.exchange import Exchange, understood
+from sync.exchange import Exchange
 from sync.health import RollbackRule
 from sync.pacing import Pace
 from sync.protocol import PROTOCOL, Offer, Poll, PollAnswer, Running, UpdateReport
@@ -195,8 +195,7 @@ class Follower:
     def _poll(self, followed: Followed | None) -> Offer | None:
         report = None if followed is None else followed.report()
         poll = Poll(protocol=PROTOCOL, running=self._proved(), update=report)
-        body = self._exchange.post("/v1/poll", poll.model_dump_json().encode(), "application/json")
-        answer = understood(PollAnswer, body)
+        answer = self._exchange.ask("/v1/poll", poll, PollAnswer)
         if followed is not None and followed.state in OVER:
             self._forget()
         return answer.offer

@@ -22,7 +22,8 @@ from pydantic import Field
 
 from edge_runtime.bundles.blobs import BlobStore, storage_errors
 from edge_runtime.bundles.documents import Strict, canonical_json, read_document
-from edge_runtime.bundles.slots import SlotName, Slots
+from edge_runtime.bundles.running import device_slots
+from edge_runtime.bundles.slots import SlotName
 from edge_runtime.config import Settings
 from edge_runtime.errors import ConfigError
 from edge_runtime.files import write_atomic
@@ -60,7 +61,7 @@ class UpdateHome:
         self.metadata = self.folder / "metadata"
         self.incoming = self.folder / "incoming"
         self.blobs = BlobStore(settings.models_dir)
-        self.slots = Slots(settings.models_dir / "slots", self.blobs)
+        self.slots = device_slots(settings.models_dir)
 
     def trusted_root(self, given: Path | None = None) -> bytes:
         """The root this device trusts; ``given`` is kept the first time.

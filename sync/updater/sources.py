@@ -9,13 +9,13 @@ from pathlib import Path
 
 import httpx
 
-from edge_runtime.errors import ConfigError
-from sync.link import Link, check_url, load_link, open_client
+from sync.link import check_url, linked, open_client
 from sync.updater.fetching import CarriedFetcher
 from sync.updater.home import UpdateHome
 from sync.updater.repository import Repository
 from sync.updater.transfer import Mirror, MirrorFetcher
 
+_ENROL = "Enrol it (edge-sync enroll URL --code CODE), or name a --repository."
 _TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 
 
@@ -31,7 +31,7 @@ def fetcher_from(home: UpdateHome, addresses: Sequence[str] = ()) -> Iterator[Mi
             client = stack.enter_context(httpx.Client(timeout=_TIMEOUT))
             mirrors = [_mirror(check_url(address), client) for address in addresses]
         else:
-            link = _linked(home)
+            link = linked(home.settings.data_dir, hint=_ENROL)
             client = stack.enter_context(open_client(link))
             mirrors = [_mirror(f"{link.url}/v1/repository", client)]
         yield MirrorFetcher(mirrors, home.incoming)
@@ -54,16 +54,6 @@ def open_repository(
     trusted = home.trusted_root(root)
     home.metadata.mkdir(parents=True, exist_ok=True)
     return Repository(home.metadata, fetcher, *urls, root=trusted, grace=grace)
-
-
-def _linked(home: UpdateHome) -> Link:
-    link = load_link(home.settings.data_dir)
-    if link is None:
-        raise ConfigError(
-            "This device belongs to no central server.",
-            hint="Enrol it (edge-sync enroll URL --code CODE), or name a --repository.",
-        )
-    return link
 
 
 def _mirror(address: str, client: httpx.Client) -> Mirror:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -16,9 +15,7 @@ from edge_runtime.errors import InputError, StorageError
 from edge_runtime.files import atomic_writer
 from sync.central import backup as backups
 from sync.central.commands.common import AsJson, DataDir, opened
-from sync.central.database import Database
 from sync.central.export import labelled
-from sync.central.settings import load_central_settings
 
 
 def export(
@@ -79,8 +76,7 @@ def restore(
     with reported(as_json=as_json):
         if not file.is_file():
             raise InputError(f"{file} is not a file.")
-        settings = load_central_settings(data_dir=data_dir)
-        with closing(Database(settings.url)) as database:
+        with opened(data_dir) as database:
             rows = backups.read(database, file)
         if as_json:
             print_json({"file": str(file), "rows": rows})

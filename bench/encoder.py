@@ -26,10 +26,11 @@ from bench.report import report
 from converters.evaluate.metrics import expected_calibration_error
 from edge_runtime.bundles import ModelStore, bundle_files, shipped_folder
 from edge_runtime.config import Settings, load_settings
+from edge_runtime.modelfiles import PIECES, WORDS
 from edge_runtime.nlu import Encoder, TextKind, Vectors, load_task
 from edge_runtime.nlu.e5file import E5File
 from edge_runtime.nlu.heads import regressors
-from edge_runtime.nlu.student import PIECES, STUDENT_BASE, WORDS
+from edge_runtime.nlu.student import STUDENT_BASE
 from edge_runtime.nlu.tokenizer import Tokenizer, piece_index
 from edge_runtime.packs import load_pack
 from edge_runtime.rooms import Rooms

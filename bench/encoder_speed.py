@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 
 from edge_runtime.engines import peak_mb
+from edge_runtime.modelfiles import PIECES, WORDS
 from edge_runtime.nlu.e5file import E5File
 from edge_runtime.nlu.encoder import Encoder
-from edge_runtime.nlu.student import PIECES, WORDS, load_task
+from edge_runtime.nlu.student import load_task
 from edge_runtime.nlu.tokenizer import Tokenizer
 
 TOKENS = 12

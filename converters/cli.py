@@ -12,6 +12,7 @@ from converters.commands import (
     measuring,
     onnx,
     redacting,
+    roundtripping,
     running,
     synthesizing,
     tuning,
@@ -33,6 +34,7 @@ app.command("synth")(synthesizing.synth)
 app.command("quantize")(building.quantize)
 app.command("quantize-onnx")(onnx.quantize_onnx)
 app.command("importance")(building.importance)
+measuring.app.command("roundtrip")(roundtripping.roundtrip)
 app.add_typer(measuring.app, name="evaluate")
 app.command("train")(tuning.train)
 app.command("prefer")(tuning.prefer)

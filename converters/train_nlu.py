@@ -36,9 +36,10 @@ from edge_runtime.bundles.card import Bar, QualityCard
 from edge_runtime.bundles.documents import canonical_json
 from edge_runtime.config import Settings
 from edge_runtime.files import write_atomic
+from edge_runtime.modelfiles import LABELS, TASK, WORDS
 from edge_runtime.nlu import Encoder, Preparation, Task, TaskLabels, Vectors, examples_digest
 from edge_runtime.nlu.e5file import E5File
-from edge_runtime.nlu.student import LABELS, TASK, WORDS, base_fingerprint
+from edge_runtime.nlu.student import base_fingerprint
 from edge_runtime.packs import Pack, load_pack
 from edge_runtime.trained import opened_bundle
 from edge_runtime.turn import GENERAL_INTENTS, OUT_OF_SCOPE

@@ -11,7 +11,7 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from sync.errors import CredentialError, SyncError
-from sync.protocol import ProtocolError, is_own_refusal
+from sync.protocol.base import ProtocolError, is_own_refusal
 
 _MAX_ANSWER_BYTES = 1_000_000
 _REFUSED = frozenset({400, 413, 422})

@@ -19,18 +19,9 @@ from edge_runtime.journal import Journal, OutboxRecord
 from sync.errors import SyncError
 from sync.exchange import Exchange, understood
 from sync.pacing import Pace
-from sync.protocol import (
-    CONTENT_TYPE,
-    MAX_BATCH_BYTES,
-    MAX_BODY_BYTES,
-    MAX_PAYLOAD_BYTES,
-    MAX_RECORDS,
-    Ack,
-    Batch,
-    ProtocolError,
-    Record,
-    encode_batch,
-)
+from sync.protocol.base import ProtocolError
+from sync.protocol.records import MAX_PAYLOAD_BYTES, MAX_RECORDS, Ack, Batch, Record
+from sync.protocol.wire import CONTENT_TYPE, MAX_BATCH_BYTES, MAX_BODY_BYTES, encode_batch
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,19 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from edge_runtime.errors import EngineError, ModelCorruptError
+from edge_runtime.modelfiles import EMBEDDING, PIECES, TRUNK, WORDS
 from edge_runtime.nlu.base import Vectors
 from edge_runtime.nlu.e5file import E5File
 from edge_runtime.nlu.session import Session
-from edge_runtime.nlu.student import (
-    EMBEDDING,
-    PIECES,
-    TRUNK,
-    WORDS,
-    Task,
-    TaskLabels,
-    base_fingerprint,
-    check_encoder,
-)
+from edge_runtime.nlu.student import Task, TaskLabels, base_fingerprint, check_encoder
 from edge_runtime.nlu.tokenizer import Tokenizer
 
 

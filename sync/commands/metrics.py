@@ -18,7 +18,7 @@ from edge_runtime.commands.console import reported
 from edge_runtime.config import load_settings
 from edge_runtime.files import write_atomic
 from edge_runtime.journal import Journal
-from sync.commands.opening import DataDir, opened
+from sync.commands.opening import DataDir, journal_of
 from sync.updater.home import UpdateHome
 
 
@@ -29,8 +29,10 @@ def metrics(
     data_dir: DataDir = None,
 ) -> None:
     """Show queue, losses and running bundle in Prometheus' text format."""
-    with reported(as_json=False), opened(data_dir) as (journal, _):
-        text = exposition(journal, UpdateHome(load_settings(data_dir=data_dir)))
+    with reported(as_json=False):
+        settings = load_settings(data_dir=data_dir)
+        with journal_of(settings) as journal:
+            text = exposition(journal, UpdateHome(settings))
         if out_file is None:
             sys.stdout.write(text)
         else:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from edge_runtime.config import load_settings
+from edge_runtime.config import Settings, load_settings
 from edge_runtime.journal import Journal
 from sync.link import linked, load_link, open_client
 from sync.pacing import Pace
@@ -22,9 +22,14 @@ DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of the 
 @contextmanager
 def opened(data_dir: Path | None) -> Iterator[tuple[Journal, Path]]:
     """The device's journal and its data folder."""
-    folder = load_settings(data_dir=data_dir).data_dir
-    with closing(Journal.open(folder / "journal.db")) as journal:
-        yield journal, folder
+    settings = load_settings(data_dir=data_dir)
+    with journal_of(settings) as journal:
+        yield journal, settings.data_dir
+
+
+def journal_of(settings: Settings) -> closing[Journal]:
+    """The journal, for a command that needs the settings for more than that."""
+    return closing(Journal.open(settings.data_dir / "journal.db"))
 
 
 @contextmanager

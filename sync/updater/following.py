@@ -26,7 +26,8 @@ from sync.errors import UpdateRefusedError
 from sync.exchange import Exchange
 from sync.health import RollbackRule
 from sync.pacing import Pace
-from sync.protocol import PROTOCOL, Offer, Poll, PollAnswer, Running, UpdateReport
+from sync.protocol.base import PROTOCOL
+from sync.protocol.fleet import Offer, Poll, PollAnswer, Running, UpdateReport
 from sync.updater.home import UpdateHome
 from sync.updater.install import install
 from sync.updater.probation import MAX_EVIDENCE, Verdict, check_probation, flat

@@ -15,7 +15,7 @@ from edge_runtime import __version__
 from edge_runtime.bundles.blobs import exclusive, require_space
 from edge_runtime.bundles.documents import MAX_DOCUMENT_BYTES, canonical_json
 from edge_runtime.bundles.manifest import BundleManifest, Component
-from edge_runtime.bundles.slots import SlotName
+from edge_runtime.bundles.slotstate import SlotName
 from edge_runtime.bundles.trying import COMMAND, try_bundle
 from edge_runtime.errors import ModelCorruptError, ModelError, ModelMissingError
 from sync.delta import DeltaError, apply_delta

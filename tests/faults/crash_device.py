@@ -28,7 +28,8 @@ from crash_vfs import Watch
 
 from edge_runtime.journal import Journal, Retention, TurnRecord
 from sync.link import load_link, open_client
-from sync.protocol import Ack, Refused, contiguous_after, decode_batch, digest
+from sync.protocol.records import Ack, Refused, contiguous_after, digest
+from sync.protocol.wire import decode_batch
 from sync.uplink import Uplink
 
 USER = "member-7"

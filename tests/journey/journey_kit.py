@@ -35,7 +35,7 @@ from sync.central.repository import SignedRepository
 from sync.errors import SyncError
 from sync.exchange import Exchange
 from sync.link import enroll, load_link, open_client
-from sync.protocol import ProtocolError
+from sync.protocol.base import ProtocolError
 from sync.updater.following import Followed, Follower
 from sync.updater.home import UpdateHome
 

@@ -18,8 +18,7 @@ from converters.commands import (
     tuning,
     understanding,
 )
-from edge_runtime import __version__
-from edge_runtime.commands.console import out
+from edge_runtime.commands.console import Version
 
 app = typer.Typer(
     name="edge-convert",
@@ -47,18 +46,8 @@ app.command("bundle")(building.bundle)
 app.command("run")(running.run)
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        out.print(__version__)
-        raise typer.Exit()
-
-
 @app.callback()
-def root(
-    version: bool = typer.Option(
-        False, "--version", callback=_print_version, is_eager=True, help="Print the version."
-    ),
-) -> None:
+def root(version: Version = False) -> None:
     """Entry point of every subcommand."""
 
 

@@ -10,8 +10,9 @@ from typing import Any
 import llama_cpp
 import numpy as np
 
+from converters.child import Refused
 from converters.evaluate.engines import gguf_files
-from converters.evaluate.scoring import BLOCK, CONTEXT, Logits, Refused
+from converters.evaluate.scoring import BLOCK, CONTEXT, Logits
 from edge_runtime.errors import EngineError
 from edge_runtime.generation.llama import attach_adapter
 from edge_runtime.modelfiles import ADAPTER, GGUF

@@ -12,9 +12,9 @@ import threading
 from pathlib import Path
 from typing import Any, Final
 
+from converters.child import answer
 from converters.evaluate.engines import engine_of, gguf_files
-from converters.evaluate.scoring import Refused, report
-from edge_runtime.errors import EngineError
+from converters.evaluate.scoring import report
 from edge_runtime.generation import LanguageModel, Prompt
 
 _CONTEXT: Final = 2048
@@ -62,13 +62,7 @@ def reply_to_all(job: dict[str, Any]) -> list[str]:
 
 
 def main(arguments: list[str]) -> int:
-    try:
-        replies = reply_to_all(json.loads(arguments[0]))
-    except (Refused, EngineError) as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    sys.stdout.write(json.dumps(replies))
-    return 0
+    return answer(reply_to_all, arguments)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from converters.child import Refused
 from edge_runtime.engines import peak_mb
 from edge_runtime.generation import Prompt
 from edge_runtime.generation.chatml import ANSWER, END, SYSTEM, USER
@@ -34,10 +35,6 @@ _PROMPT: Final = 64
 _GENERATED: Final = 48
 _PREFILL_WINDOWS: Final = 2
 _KEPT: Final = 2048
-
-
-class Refused(Exception):
-    """Why the job cannot be done, one sentence."""
 
 
 class Scorer(Protocol):

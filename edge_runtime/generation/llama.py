@@ -20,7 +20,7 @@ from typing import Any
 import llama_cpp
 
 from edge_runtime.errors import EngineError
-from edge_runtime.generation.base import Prompt
+from edge_runtime.generation.base import Prompt, smoke_test
 from edge_runtime.generation.chatml import (
     ANSWER,
     BATCH,
@@ -93,10 +93,7 @@ class LlamaModel:
             self._llama.close()
 
     def smoke(self) -> None:
-        prompt = Prompt("Answer with one word.", "", "Say yes.")
-        pieces = self.stream(prompt, max_tokens=4, timeout_s=30, cancelled=threading.Event())
-        if not "".join(pieces).strip():
-            raise EngineError(f"The language model {self.name} produced no text.")
+        smoke_test(self)
 
     def warm(self, prompt: Prompt) -> None:
         with self._lock:

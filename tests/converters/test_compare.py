@@ -13,13 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from converters.child import Refused
 from converters.cli import app
 from converters.errors import ConversionError, ModelFileError, OptionError
 from converters.evaluate.compare import compare, judged
 from converters.evaluate.engines import check_model, engine_of, model_digest, stored_bits
 from converters.evaluate.grid import grid_share
 from converters.evaluate.llm import Conditions
-from converters.evaluate.scoring import Refused, kept_rows, log_softmax, reference_rows, windows_of
+from converters.evaluate.scoring import kept_rows, log_softmax, reference_rows, windows_of
 from converters.quantize import quantize
 
 SHARES = st.floats(0.01, 1)

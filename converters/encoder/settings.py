@@ -19,7 +19,7 @@ class TaskSettings:
 
     Args:
         epochs: passes over the lines in each round; small sets get more.
-        rounds: how often to train; every round after the first also learns from the one before.
+        rounds: how often to train; every round after the first also learns from all before it.
         learning_rate: of the layers; the heads' is ``head_rate``.
         head_rate: of the heads.
         batch: lines a step, each seen twice.

@@ -12,14 +12,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from converter_kit import labelled, lines, names
 from encoder_kit import tiny_device
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from converters import train_nlu as training
 from converters.cli import app
 from converters.dataset import Row
 from converters.encoder import calibrating
+from converters.encoder.fit import held_out
 from converters.encoder.labels import with_names
 from converters.encoder.settings import TaskSettings
 from converters.errors import DatasetError, OptionError
@@ -175,9 +179,38 @@ def test_ctrl_c_while_measuring_loses_no_training(
         assert _trained(data, tmp_path / "nlu", device).digest == made.digest
 
 
-def test_a_killed_training_goes_on_and_comes_to_the_same(
+def test_without_lines_to_calibrate_on_parts_of_the_training_are_held_out_in_turn(
     data: Path, tmp_path: Path, device: Device
 ) -> None:
+    (data / "valid.jsonl").unlink()
+    made = _trained(data, tmp_path / "nlu", device)
+    labels = json.loads((made.path / "files" / "labels.json").read_text())
+    assert tuple(labels["calibration"]) != calibrating.PLAIN
+    assert labels["sentiment_temperature"] != 1.0
+    assert made.card.metrics["in_scope_argmax"] > 0.7
+
+
+@given(counts=st.lists(st.integers(1, 900), min_size=1, max_size=6), seed=st.integers(0, 99))
+def test_every_intent_gives_a_quarter_at_a_time_until_there_are_enough(
+    counts: list[int], seed: int
+) -> None:
+    intents = torch.cat([torch.full((count,), index) for index, count in enumerate(counts)])
+    parts = held_out(intents, seed)
+    rows = [row for part in parts for row in part]
+    assert len(rows) == len(set(rows)) >= min(1000, len(intents))
+    assert len(rows) - len(parts[-1]) < 1000
+    for part in parts:
+        for index, count in enumerate(counts):
+            given_away = int((intents[part] == index).sum())
+            assert abs(given_away - count / 4) < 1
+
+
+@pytest.mark.parametrize("kept", ["round-0", "part-0"])
+def test_a_killed_training_goes_on_and_comes_to_the_same(
+    kept: str, data: Path, tmp_path: Path, device: Device
+) -> None:
+    if kept == "part-0":
+        (data / "valid.jsonl").unlink()
     how = TaskSettings(epochs=1, rounds=2, learning_rate=2e-3, head_rate=1e-2, averaging=0.9)
     whole = _trained(data, tmp_path / "whole" / "nlu", device, how=how)
     script = (
@@ -205,8 +238,8 @@ def test_a_killed_training_goes_on_and_comes_to_the_same(
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stderr=subprocess.DEVNULL,
     ) as process:
-        kept = tmp_path / "killed" / ".nlu.partial" / ".scratch" / "round-0.safetensors"
-        while process.poll() is None and not kept.exists():
+        scratch = tmp_path / "killed" / ".nlu.partial" / ".scratch"
+        while process.poll() is None and not (scratch / f"{kept}.safetensors").exists():
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
     assert not (tmp_path / "killed" / "nlu").exists()

@@ -6,6 +6,7 @@ Prints one JSON object: the turns that were told of, and how many kills fell in 
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import sys
@@ -40,15 +41,8 @@ def turn(number: int) -> TurnRecord:
     )
 
 
-def live(folder: Path, phases: Phases, tell: int) -> None:
+def live(folder: Path, tell: int, last: float = math.inf) -> None:
     """Opens, then records and sends for ever; tells of every turn that was recorded."""
-    for name, owner, function in (
-        ("record", Journal, "record"),
-        ("choose", Outbox, "pending"),
-        ("send", Exchange, "post"),
-        ("acknowledge", Outbox, "acknowledge"),
-    ):
-        phases.entering(name, owner, function)
     link = load_link(folder)
     assert link is not None
     with closing(Journal.open(folder / "journal.db")) as journal, open_client(link) as client:
@@ -58,18 +52,30 @@ def live(folder: Path, phases: Phases, tell: int) -> None:
             os.write(tell, f"t{number}\n".encode())
             if number % BETWEEN_PUSHES == 0:
                 uplink.push(max_batches=2)
+            if number >= last:
+                return
 
 
 def main(folder: Path, kills: int) -> int:
     share_one_context()
     chance = random.Random(kills)
     phases = Phases(PHASES)
+    for name, owner, function in (
+        ("record", Journal, "record"),
+        ("choose", Outbox, "pending"),
+        ("send", Exchange, "post"),
+        ("acknowledge", Outbox, "acknowledge"),
+    ):
+        phases.entering(name, owner, function)
     fell: Counter[str] = Counter()
     told = folder / "told"
     with told.open("ab", buffering=0) as tell:
+        # Shows how long each phase takes, and leaves to the children nothing to load.
+        phases.begin()
+        live(folder, tell.fileno(), last=BETWEEN_PUSHES)
         for number in range(kills):
             target = PHASES[number % len(PHASES)]
-            died = phases.killed_in(target, lambda: live(folder, phases, tell.fileno()), chance)
+            died = phases.killed_in(target, lambda: live(folder, tell.fileno()), chance)
             assert died is not None
             fell[died] += 1
     counts = {name: fell[name] for name in PHASES}

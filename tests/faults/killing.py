@@ -44,6 +44,11 @@ class Phases:
         self._target = -1
         self._reached = self._go = -1
 
+    def begin(self) -> None:
+        """A life begins, in the first phase."""
+        self._store(0, time.monotonic(), self._read()[2:])
+        self._wait_if_here()
+
     def enter(self, name: str) -> None:
         """The child goes over to another phase, and may be killed from here on."""
         phase, begun, *took = self._read()
@@ -106,9 +111,7 @@ class Phases:
     def _live(self, live: Callable[[], None]) -> None:
         status = 1
         try:
-            _, _, *took = self._read()
-            self._store(0, time.monotonic(), took)
-            self._wait_if_here()
+            self.begin()
             live()
             status = 0
         except BaseException:

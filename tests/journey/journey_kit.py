@@ -53,7 +53,7 @@ class Centre:
 
     def ask(self, method: str, path: str, **kw: Any) -> Any:
         headers = {"Authorization": f"Bearer {OPERATOR}"}
-        answer = httpx.request(method, self.url + path, headers=headers, **kw)
+        answer = httpx.request(method, self.url + path, headers=headers, timeout=60, **kw)
         assert answer.is_success, answer.text
         return answer.json()
 

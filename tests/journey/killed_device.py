@@ -57,10 +57,19 @@ class Device:
         self.fell: Counter[str] = Counter()
         self.told = folder / "told"
         self.told.touch()
+        self._watch()
 
     def update(self, version: str, *, good: bool) -> None:
-        """Bring an update to its end, killed in random phases of its life on the way."""
+        """Bring an update to its end, killed in random phases of its life on the way.
+
+        The first is lived here, in the parent: it shows how long each phase takes, and leaves to
+        the children nothing to load.
+        """
         before, bad = self.version(), "" if good else version
+        if not before:
+            self.phases.begin()
+            self.live(bad)
+            return
         ending = ["commit" if good else "rollback"] * self.chance.randint(1, 3)
         targets = [*self._some(EVER + INSTALLING), *self._some((*EVER[:3], "probation")), *ending]
         for target in (*targets, *self._some(("report",)), None):
@@ -89,7 +98,6 @@ class Device:
         Args:
             bad: the version that hands its customers to a person, or "".
         """
-        self._watch()
         link = load_link(self.settings.data_dir)
         assert link is not None
         with (

@@ -87,7 +87,7 @@ def test_kills_all_through_an_update_leave_a_device_that_starts_and_a_server_tha
             print(
                 f"update {version} {ends[version]}: {sum(fell.values())} kills so far", flush=True
             )
-            # A good bundle killed three times while it started goes back too.
+            # A good bundle that was killed three times while it started goes back too.
             assert ends[version] in ({"committed", "rolled_back"} if good else {"rolled_back"})
             runs = version if ends[version] == "committed" else runs
             assert found["runs"] == runs

@@ -70,7 +70,7 @@ class Device:
             self.phases.begin()
             self.live(bad)
             return
-        ending = ["commit" if good else "rollback"] * self.chance.randint(1, 3)
+        ending = ["commit" if good else "rollback"] * self.chance.randint(2, 4)
         targets = [*self._some(EVER + INSTALLING), *self._some((*EVER[:3], "probation")), *ending]
         for target in (*targets, *self._some(("report",)), None):
             if target in INSTALLING and self.version() == version:

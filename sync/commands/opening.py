@@ -11,6 +11,7 @@ import typer
 
 from edge_runtime.config import Settings, load_settings
 from edge_runtime.journal import Journal
+from sync.contact import ContactLog
 from sync.link import linked, load_link, open_client
 from sync.pacing import Pace
 from sync.uplink import Uplink
@@ -36,7 +37,7 @@ def journal_of(settings: Settings) -> closing[Journal]:
 def uplink(journal: Journal, folder: Path, pace: Pace | None = None) -> Iterator[Uplink]:
     """The way to the server this device is enrolled at."""
     with open_client(linked(folder)) as client:
-        yield Uplink(journal, client, pace=pace)
+        yield Uplink(journal, client, pace=pace, contact=ContactLog(folder))
 
 
 @contextmanager

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.engines import peak_mb
+from edge_runtime.files import atomic_writer
 from edge_runtime.generation import Prompt
 from edge_runtime.generation.chatml import ANSWER, END, SYSTEM, USER
 
@@ -96,7 +97,7 @@ class Reference:
             return cls(stored["tokens"], stored["likeliest"], stored["log_chances"])
 
     def save(self, path: Path) -> None:
-        with path.open("wb") as file:
+        with atomic_writer(path) as file:
             np.savez(
                 file,
                 tokens=self.tokens,

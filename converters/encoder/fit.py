@@ -28,6 +28,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from converters.child import tell_progress
 from converters.encoder.body import Trunk, Words
 from converters.encoder.objective import Wanted, loss
 from converters.encoder.settings import UNKNOWN, TaskSettings
@@ -66,7 +67,6 @@ def fit(job: dict[str, Any]) -> None:
     sizes = Sizes(**job["sizes"])
     data = _read(job, file.shape.hidden)
     epochs = settings.epochs_for(len(data.intents))
-    total = epochs * settings.rounds
     scratch = Path(job["scratch"])
     taught: Tensor | None = None
     for turn in range(settings.rounds):
@@ -76,8 +76,7 @@ def fit(job: dict[str, Any]) -> None:
         if done.exists():
             round_.average.load_state_dict(load_file(done))
         else:
-            report = partial(_report, total=total, before=turn * epochs)
-            round_.train(epochs, taught, scratch, report)
+            round_.train(epochs, taught, scratch, partial(_report, turn, settings.rounds))
             _save(round_.average, done)
         if turn < settings.rounds - 1:
             taught = round_.logits()
@@ -124,7 +123,11 @@ class _Round:
         self._rates = [float(group["lr"]) for group in self._optimizer.param_groups]
 
     def train(
-        self, epochs: int, taught: Tensor | None, scratch: Path, report: Callable[[float], None]
+        self,
+        epochs: int,
+        taught: Tensor | None,
+        scratch: Path,
+        report: Callable[[int, int, float], None],
     ) -> None:
         lines = len(self._data.intents)
         steps = -(-lines // self._settings.batch) * epochs
@@ -134,9 +137,9 @@ class _Round:
             order = np.random.default_rng((self._settings.seed, epoch)).permutation(lines)
             at = batches(self._data.states.lengths, self._settings.batch, order.tolist())
             for number, rows in enumerate(at):
-                self._learn(rows, taught, steps)
+                value = self._learn(rows, taught, steps)
                 if number % 20 == 0:
-                    report(epoch + number * self._settings.batch / lines)
+                    report(self._step, steps, value)
             self._keep(kept, epoch + 1)
         kept.unlink(missing_ok=True)
 
@@ -153,7 +156,8 @@ class _Round:
                 out[rows] = self.average(hidden, mask).intent
         return out
 
-    def _learn(self, rows: list[int], taught: Tensor | None, steps: int) -> None:
+    def _learn(self, rows: list[int], taught: Tensor | None, steps: int) -> float:
+        """One step; returns the loss before it."""
         hidden, mask = map(torch.from_numpy, self._data.states.batch(rows))
         wanted = self._data.wanted(rows, hidden.shape[1], taught)
         share = _rate(self._step, steps)
@@ -172,6 +176,7 @@ class _Round:
             torch._foreach_lerp_(
                 list(self.average.parameters()), list(self._network.parameters()), 1 - decay
             )
+        return float(value)
 
     def _keep(self, path: Path, epoch: int) -> None:
         unfinished = path.with_suffix(".partial")
@@ -235,9 +240,9 @@ def _save(network: TaskNetwork, path: Path) -> None:
     unfinished.replace(path)
 
 
-def _report(done: float, *, before: int, total: int) -> None:
-    sys.stderr.write(f"[{int((before + done) * 100)}/{total * 100}]\n")
-    sys.stderr.flush()
+def _report(turn: int, turns: int, step: int, steps: int, value: float) -> None:
+    detail = f"step {step} of {steps} in round {turn + 1} of {turns}, loss {value:.3f}"
+    tell_progress(turn * steps + step, turns * steps, detail)
 
 
 def main(arguments: list[str]) -> int:

@@ -12,8 +12,9 @@ import threading
 from pathlib import Path
 from typing import Any, Final
 
+from converters.child import tell_progress
 from converters.evaluate.engines import engine_of, gguf_files
-from converters.evaluate.scoring import Refused, report
+from converters.evaluate.scoring import Refused
 from edge_runtime.errors import EngineError
 from edge_runtime.generation import LanguageModel, Prompt
 
@@ -50,7 +51,7 @@ def reply_to_all(job: dict[str, Any]) -> list[str]:
     prompts = [Prompt(*parts) for parts in json.loads(Path(job["prompts"]).read_text("utf-8"))]
     replies = []
     for done, prompt in enumerate(prompts):
-        report(done, len(prompts))
+        tell_progress(done, len(prompts))
         pieces = model.stream(
             prompt,
             max_tokens=job["max_tokens"],

@@ -17,6 +17,7 @@ from lm_kit import tiny_lm
 from tuning_kit import (
     PROGRAM,
     last_checkpoint,
+    loss_told,
     losses,
     run,
     stop_at,
@@ -48,8 +49,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def trained(base: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    out = tmp_path_factory.mktemp("trained") / "adapter"
-    return train_lora(base, data, out, SETTINGS, threads=1)
+    out, told = tmp_path_factory.mktemp("trained") / "adapter", []
+    made = train_lora(base, data, out, SETTINGS, threads=1, progress=lambda *say: told.append(say))
+    assert loss_told(told, "tuning")
+    return made
 
 
 def weights(folder: Path) -> bytes:

@@ -32,8 +32,7 @@ def whole_file(target: Path, needed: int) -> Iterator[Path]:
             _lock(lock.fileno(), target)
             try:
                 yield partial
-                with partial.open("rb") as done:
-                    os.fsync(done.fileno())
+                _sync_file(partial)
                 partial.replace(target)
             finally:
                 partial.unlink(missing_ok=True)
@@ -61,6 +60,8 @@ def resumable_folder(target: Path, key: str) -> Iterator[Path]:
         yield partial
         for path in partial.glob(".*"):
             _remove(path)
+        for path in partial.rglob("*"):
+            _sync_file(path) if path.is_file() else sync_folder(path)
         partial.rename(target)
         sync_folder(target.parent)
 
@@ -88,6 +89,11 @@ def _empty(folder: Path, *, but: str) -> None:
     for path in folder.iterdir():
         if path.name != but:
             _remove(path)
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb") as done:
+        os.fsync(done.fileno())
 
 
 def _remove(path: Path) -> None:

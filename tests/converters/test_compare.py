@@ -24,7 +24,10 @@ from converters.evaluate.engines import check_model, engine_of, model_digest, st
 from converters.evaluate.grid import grid_share
 from converters.evaluate.llm import Conditions, run_measure
 from converters.evaluate.scoring import Refused, kept_rows, log_softmax, reference_rows, windows_of
+from converters.progress import silent
 from converters.quantize import quantize
+from converters.recipe.measuring import evaluate_all
+from converters.recipe.schema import Evaluate
 
 SHARES = st.floats(0.01, 1)
 
@@ -233,6 +236,39 @@ def test_a_stopped_comparison_keeps_what_it_measured(
     found = compare(models, conditions, reference=pair[1], kept=kept)
     assert [item.name for item in found.formats[1:]] == [model.name for model in models]
     assert not kept.exists()
+
+
+def test_a_recipes_failing_format_is_named_and_the_others_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, good, bad = (tmp_path / f"{name}.gguf" for name in ("whole", "good", "bad"))
+    for count, model in enumerate((whole, good, bad), 1):
+        model.write_bytes(gguf(tensors=count))
+    measured: list[str] = []
+    failing = {bad.name}
+
+    def measure(model: Path, *args: Any, **kwargs: Any) -> dict[str, float]:
+        measured.append(model.name)
+        if model.name in failing:
+            raise ConversionError(f"It failed while measuring {model.name}: no memory")
+        return {"mean_kl": 0.01, "top1_agreement": 0.9, "perplexity": 3.0}
+
+    monkeypatch.setattr("converters.evaluate.shelf.run_measure", measure)
+    text, out = text_file(tmp_path / "shop.txt"), tmp_path / "out"
+
+    def evaluate() -> None:
+        formats = {"Q8_0": good, "Q4_0": bad}
+        options = Evaluate()
+        evaluate_all(formats, whole, text, None, options, out, threads=1, progress=silent)
+
+    with pytest.raises(ConversionError, match=r"bad\.gguf: It failed .*: no memory"):
+        evaluate()
+    assert measured == [whole.name, good.name, bad.name]
+    failing.clear()
+    evaluate()
+    assert measured[3:] == [bad.name]
+    assert names(out) == ["cards", "comparison.html", "comparison.json", "comparison.md"]
+    assert names(out / "cards") == ["Q4_0.card.json", "Q8_0.card.json"]
 
 
 def test_bits_are_told_from_the_file(pair: tuple[Path, Path], small: dict[str, Path]) -> None:

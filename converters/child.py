@@ -21,11 +21,19 @@ from edge_runtime.errors import EngineError
 LAUNCHED: Final = "launched"
 REASON: Final = "reason: "
 """What a line of standard error starts with that says why a step failed."""
+DETAIL: Final = "] at "
+"""What stands between ``[done/all`` and the words that say more, where there are any."""
 _PR_SET_PDEATHSIG: Final = 1
 
 
 class Refused(Exception):
     """Why the job cannot be done, one sentence."""
+
+
+def tell_progress(done: int, total: int, detail: str = "") -> None:
+    """Write how far this step is, as one line of standard error."""
+    sys.stderr.write(f"[{done}/{total}{DETAIL if detail else ']'}{detail}\n")
+    sys.stderr.flush()
 
 
 def tell_reason(reason: str) -> None:

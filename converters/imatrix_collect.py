@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import save_file
 
-from converters.child import Refused, answer
+from converters.child import Refused, answer, tell_progress
 from converters.imatrix import KIND
 
 _WINDOW: Final = 512
@@ -123,8 +123,7 @@ def collect(job: dict[str, Any]) -> dict[str, int]:
     memory = llama_cpp.llama_get_memory(context)
     batch = llama_cpp.llama_batch_init(_WINDOW, 0, 1)
     for start in range(0, len(tokens), _WINDOW):
-        sys.stderr.write(f"[{start // _WINDOW}/{-(-len(tokens) // _WINDOW)}]\n")
-        sys.stderr.flush()
+        tell_progress(start // _WINDOW, -(-len(tokens) // _WINDOW))
         llama_cpp.llama_memory_clear(memory, True)
         _fill(batch, tokens[start : start + _WINDOW])
         if llama_cpp.llama_decode(context, batch) != 0 or watcher.error:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from converters.commands.options import Bars, Json, Outside, Threads
-from converters.errors import BarsMissedError
+from converters.errors import BarsMissedError, ConversionError
 from converters.evaluate import compare as comparing
 from converters.evaluate import sensitivity as sweeping
 from converters.evaluate.cards import page, parse_bars, write_card
@@ -172,7 +172,8 @@ def compare(
     """Every format of one model side by side: size, divergence, task score, speed, memory.
 
     An 8-bit format may lose 1 % of the reference's task score, a 4-bit one 3 %; others are refused,
-    and the command exits with 8.
+    and the command exits with 8. A model that cannot be measured is named with the reason, and the
+    command exits with 4; with [bold]--out[/], the next run measures only what is missing.
 
     [bold]Examples[/]
 
@@ -186,9 +187,12 @@ def compare(
                 models,
                 Conditions(text, max_tokens, threads, asked),
                 reference=reference,
+                kept=target.with_name(f".{target.name}.measured") if target else None,
                 progress=progress,
             )
         _show(found, target, as_json=json)
+    if found.failed:
+        raise typer.Exit(ConversionError.exit_code)
     if found.refused:
         raise typer.Exit(BarsMissedError.exit_code)
 

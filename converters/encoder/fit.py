@@ -19,6 +19,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +29,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from converters.child import tell_progress
 from converters.encoder.body import Trunk, Words
 from converters.encoder.rounds import EVALUATED, Data, Round
 from converters.encoder.settings import TaskSettings
@@ -49,7 +51,7 @@ def fit(job: dict[str, Any]) -> None:
     parts = held_out(data.intents[: job["lent"]], settings.seed)
     everything = list(range(len(data.intents)))
     counts = [len(everything) - len(part) for part in parts] + [len(everything)] * settings.rounds
-    total = sum(map(settings.epochs_for, counts))
+    total = sum(map(settings.steps_for, counts))
     work = _Work(job, file, data, settings, total)
     if parts:
         _write_apart(work, parts, Path(job["apart"]))
@@ -91,14 +93,14 @@ class _Work:
         if kept.exists():
             round_.average.load_state_dict(load_file(kept))
         else:
-            round_.train(taught, scratch / f"{name}.pt", self._report)
+            round_.train(taught, scratch / f"{name}.pt", partial(self._report, name))
             _save(round_.average, kept)
-        self.done += settings.epochs_for(len(rows))
+        self.done += settings.steps_for(len(rows))
         return round_
 
-    def _report(self, epochs: float) -> None:
-        sys.stderr.write(f"[{int((self.done + epochs) * 100)}/{self.total * 100}]\n")
-        sys.stderr.flush()
+    def _report(self, name: str, step: int, steps: int, value: float) -> None:
+        detail = f"step {step} of {steps} in {name}, loss {value:.3f}"
+        tell_progress(self.done + step, self.total, detail)
 
 
 def held_out(intents: Tensor, seed: int) -> list[list[int]]:

@@ -73,8 +73,10 @@ class Round:
         )
         self._rates = [float(group["lr"]) for group in self._optimizer.param_groups]
 
-    def train(self, taught: Tensor | None, kept: Path, report: Callable[[float], None]) -> None:
-        """Train to the end; ``report`` hears how many epochs are done.
+    def train(
+        self, taught: Tensor | None, kept: Path, report: Callable[[int, int, float], None]
+    ) -> None:
+        """Train to the end; ``report`` hears the step, of how many, and its loss.
 
         Args:
             taught: a teacher's intent logits of every line, (n, k).
@@ -82,16 +84,15 @@ class Round:
             report: told now and then.
         """
         lines, size = len(self._rows), self._settings.batch
-        epochs = self._settings.epochs_for(lines)
-        steps = -(-lines // size) * epochs
-        for epoch in range(self._resume(kept), epochs):
+        steps = self._settings.steps_for(lines)
+        for epoch in range(self._resume(kept), self._settings.epochs_for(lines)):
             self._network.train()
             order = np.random.default_rng((self._settings.seed, epoch)).permutation(self._rows)
             at = batches(self._data.states.lengths, size, order.tolist())
             for number, rows in enumerate(at):
-                self._learn(rows, taught, steps)
+                value = self._learn(rows, taught, steps)
                 if number % _TOLD_EVERY == 0:
-                    report(epoch + number * size / lines)
+                    report(self._step, steps, value)
             self._keep(kept, epoch + 1)
         kept.unlink(missing_ok=True)
 
@@ -110,7 +111,8 @@ class Round:
                 intents[places], feelings[places] = out.intent, out.sentiment
         return intents, feelings
 
-    def _learn(self, rows: list[int], taught: Tensor | None, steps: int) -> None:
+    def _learn(self, rows: list[int], taught: Tensor | None, steps: int) -> float:
+        """One step; returns the loss before it."""
         hidden, mask = map(torch.from_numpy, self._data.states.batch(rows))
         wanted = self._data.wanted(rows, hidden.shape[1], taught)
         share = _rate(self._step, steps)
@@ -129,6 +131,7 @@ class Round:
             torch._foreach_lerp_(
                 list(self.average.parameters()), list(self._network.parameters()), 1 - decay
             )
+        return float(value.detach())
 
     def _keep(self, path: Path, epoch: int) -> None:
         unfinished = path.with_suffix(".partial")

@@ -61,3 +61,7 @@ class TaskSettings:
         """Passes over ``lines`` lines: enough for the heads to settle on a small set, too."""
         a_pass = -(-lines // self.batch)
         return max(self.epochs, min(_MOST_EPOCHS, -(-_LEAST_STEPS // a_pass)))
+
+    def steps_for(self, lines: int) -> int:
+        """Batches of all passes over ``lines`` lines."""
+        return -(-lines // self.batch) * self.epochs_for(lines)

@@ -12,9 +12,8 @@ import threading
 from pathlib import Path
 from typing import Any, Final
 
-from converters.child import answer
+from converters.child import answer, tell_progress
 from converters.evaluate.engines import engine_of, gguf_files
-from converters.evaluate.scoring import report
 from edge_runtime.generation import LanguageModel, Prompt
 
 _CONTEXT: Final = 2048
@@ -50,7 +49,7 @@ def reply_to_all(job: dict[str, Any]) -> list[str]:
     prompts = [Prompt(*parts) for parts in json.loads(Path(job["prompts"]).read_text("utf-8"))]
     replies = []
     for done, prompt in enumerate(prompts):
-        report(done, len(prompts))
+        tell_progress(done, len(prompts))
         pieces = model.stream(
             prompt,
             max_tokens=job["max_tokens"],

@@ -6,11 +6,13 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from chain_kit import conversations, taught_lm
 from converter_kit import lines, names
 from lm_kit import tiny_lm
+from tuning_kit import loss_told
 from typer.testing import CliRunner
 
 from converters import children
@@ -60,6 +62,7 @@ def distilled(
             distill(teacher, student, talk, out, SETTINGS, threads=1)
         assert not out.exists()
     ran: list[str] = []
+    told: list[tuple[Any, ...]] = []
 
     def counted(module: str, *args: object, **kwargs: object) -> str:
         ran.append(module)
@@ -68,7 +71,12 @@ def distilled(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("converters.distill.replies.run_module", counted)
         patch.setattr("converters.distill.distilling.run_module", counted)
-        made = distill(teacher, student, talk, out, SETTINGS, threads=1)
+        made = distill(
+            *(teacher, student, talk, out, SETTINGS),
+            threads=1,
+            progress=lambda *say: told.append(say),
+        )
+    assert loss_told(told, "learning from its own replies")
     # The replies and the first part of the training were kept.
     assert ran == ["converters.distill.fit"]
     return made
@@ -120,6 +128,19 @@ def test_other_vocabularies_are_refused_before_the_teacher_says_a_word(
     assert "is not the same token in both" in difference(student, other)
     with pytest.raises(ModelFileError, match="different vocabularies"):
         distill(teacher, other, talk, tmp_path / "out", SETTINGS)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("unsafe", ["teacher", "student"])
+def test_a_pickled_model_is_refused(
+    teacher: Path, student: Path, data: Path, tmp_path: Path, unsafe: str
+) -> None:
+    models = {"teacher": teacher, "student": student}
+    copy = Path(shutil.copytree(models[unsafe], tmp_path / "lm"))
+    (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
+    models[unsafe] = copy
+    with pytest.raises(ModelFileError, match="a pickle"):
+        distill(models["teacher"], models["student"], data, tmp_path / "out", SETTINGS)
     assert not (tmp_path / "out").exists()
 
 

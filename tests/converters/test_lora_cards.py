@@ -25,7 +25,7 @@ def test_two_share_the_work(base: Path, talk: Path, tmp_path: Path) -> None:
     seen: list[float] = []
     out = tmp_path / "out"
     made = train_lora(
-        base, talk, out, SETTINGS, threads=1, progress=lambda _, done: seen.append(done)
+        base, talk, out, SETTINGS, threads=1, progress=lambda _, done, *more: seen.append(done)
     )
     # Each takes half of the 31 lines, four at a time, twice.
     assert made.steps == 8

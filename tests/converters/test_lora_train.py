@@ -16,6 +16,7 @@ from gguf_kit import tiny_pair
 from tuning_kit import (
     PROGRAM,
     last_checkpoint,
+    loss_told,
     losses,
     run,
     stop_at,
@@ -37,8 +38,10 @@ WEIGHTS = "adapter_model.safetensors"
 
 @pytest.fixture(scope="module")
 def trained(base: Path, talk: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    out = tmp_path_factory.mktemp("trained") / "adapter"
-    return train_lora(base, talk, out, SETTINGS, threads=1)
+    out, told = tmp_path_factory.mktemp("trained") / "adapter", []
+    made = train_lora(base, talk, out, SETTINGS, threads=1, progress=lambda *say: told.append(say))
+    assert loss_told(told, "tuning")
+    return made
 
 
 def weights(folder: Path) -> bytes:

@@ -27,7 +27,7 @@ LEAST = 1 / 20
 """Of the kills that must fall in each phase."""
 
 
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3000)
 def test_random_kills_lose_no_turn_and_double_none(central: Central, tmp_path: Path) -> None:
     folder = tmp_path / "till"
     with closing(Journal.open(folder / "journal.db")) as journal:

@@ -196,16 +196,12 @@ def _speed(settings: Settings, base: Mapping[str, Path], bundles: Sequence[Path]
     texts = twelve_tokens(base, examples)
     task = shipped_folder(f"{STUDENT_BASE}-{pack.name}")
     wanted = [*([task] if task else []), *bundles]
-    calls: list[tuple[str, Mapping[str, Path], bool]] = [("vector", {}, True)]
-    for folder in wanted:
-        files = bundle_files(folder)
-        calls += [(f"{folder.name}, heads", files, False)]
-        calls += [(f"{folder.name}, heads and vector", files, True)]
-    for name, files, vector in calls:
+    heads = {"vector alone": {}, **{folder.name: bundle_files(folder) for folder in wanted}}
+    for name, files in heads.items():
         size = sum(path.stat().st_size for path in [*base.values(), *files.values()])
         yield {
             "what": name,
-            **measured(base, files, texts, vector=vector),
+            **measured(base, files, texts),
             "disk MB": round(size / 1e6, 1),
             "texts": len(texts),
         }

@@ -1,8 +1,7 @@
 """Speed and memory of one encoder on one core, in a process of its own.
 
 ``python -m bench.encoder_speed``: standard input is one JSON object with ``base`` and ``task``
-(file name → path; task may be empty), ``texts``, and ``vector``, whether the embedding is wanted;
-prints one with the figures.
+(file name → path; task may be empty) and ``texts``; prints one with the figures.
 """
 
 from __future__ import annotations
@@ -32,14 +31,13 @@ _WARM_UP = 10
 
 
 def measured(
-    base: Mapping[str, Path], task: Mapping[str, Path], texts: Sequence[str], *, vector: bool
+    base: Mapping[str, Path], task: Mapping[str, Path], texts: Sequence[str]
 ) -> dict[str, float]:
     """Milliseconds of a call (tokeniser included) and peak MiB, from a fresh process."""
     job = {
         "base": {name: str(path) for name, path in base.items()},
         "task": {name: str(path) for name, path in task.items()},
         "texts": list(texts),
-        "vector": vector,
     }
     done = subprocess.run(
         [sys.executable, "-m", "bench.encoder_speed"],
@@ -76,7 +74,7 @@ def _measure(job: Mapping[str, Any]) -> dict[str, float]:
             start = time.perf_counter()
             if task:
                 encoder.understand([text])
-            if job["vector"]:
+            else:
                 encoder.encode([text], "query")
             if number >= _WARM_UP:
                 times.append((time.perf_counter() - start) * 1000)

@@ -48,6 +48,8 @@ CARD: Final = "card.json"
 _MANIFEST: Final = "manifest.json"
 _LICENCE: Final = "as the training data"
 _BATCH: Final = 64
+_METHOD: Final = 2
+"""Counts what else decides a result: a run that another method began is begun again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +285,7 @@ def _key(splits: Splits, base: Mapping[str, Path], pack: Pack, how: TaskSettings
         for part in (splits.train, splits.valid, splits.test)
         for row in part
     ]
-    parts = [rows, base_fingerprint(base), examples_digest(pack), asdict(how)]
+    parts = [_METHOD, rows, base_fingerprint(base), examples_digest(pack), asdict(how)]
     return hashlib.sha256(json.dumps(parts, ensure_ascii=True).encode()).hexdigest()
 
 

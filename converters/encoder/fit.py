@@ -30,7 +30,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from converters.child import tell_progress
-from converters.encoder.body import Trunk, Words
+from converters.encoder.body import Embedding, Trunk, Words, mean_pool
+from converters.encoder.linear import Linears, fit_linears
 from converters.encoder.rounds import EVALUATED, Data, Round
 from converters.encoder.settings import TaskSettings
 from converters.encoder.states import read_states
@@ -61,10 +62,9 @@ def fit(job: dict[str, Any]) -> None:
         round_ = work.trained(f"round-{turn}", turn, everything, teacher)
         if turn < settings.rounds - 1:
             taught.append(round_.logits(everything)[0].log_softmax(-1))
-    tested = json.loads(Path(job["tested"]).read_bytes())
-    words, trunk = Words(E5File(Path(job["words"]))), Trunk(file, job["depth"])
-    np.save(job["whole"], _whole(round_.average, words, trunk, tested), allow_pickle=False)
-    write_atomic(Path(job["out"]), round_.average.graph(work.sizes))
+    linears = work.linears(everything)
+    np.save(job["whole"], _whole(work, round_.average, linears), allow_pickle=False)
+    write_atomic(Path(job["out"]), round_.average.graph(work.sizes, linears))
 
 
 @dataclass(slots=True)
@@ -98,6 +98,10 @@ class _Work:
         self.done += settings.steps_for(len(rows))
         return round_
 
+    def linears(self, rows: Sequence[int]) -> Linears:
+        """The classifiers on what is never trained, learnt from ``rows``."""
+        return fit_linears(self.data.states, self.data.intents.numpy(), rows, self.sizes.intents)
+
     def _report(self, name: str, step: int, steps: int, value: float) -> None:
         detail = f"step {step} of {steps} in {name}, loss {value:.3f}"
         tell_progress(self.done + step, self.total, detail)
@@ -124,24 +128,31 @@ def _write_apart(work: _Work, parts: Sequence[list[int]], path: Path) -> None:
     for number, part in enumerate(parts):
         held = set(part)
         rows = [row for row in range(len(work.data.intents)) if row not in held]
-        said.append(work.trained(f"part-{number}", 0, rows, None).logits(part))
+        trained, felt = work.trained(f"part-{number}", 0, rows, None).logits(part)
+        states = work.data.states
+        beside = work.linears(rows).logits(states.vectors[part], states.pooled[part])
+        said.append((trained + torch.from_numpy(beside), felt))
     intents, sentiments = (torch.cat(logits).numpy() for logits in zip(*said, strict=True))
     np.savez(
         path, allow_pickle=False, rows=np.concatenate(parts), intents=intents, sentiments=sentiments
     )
 
 
-def _whole(
-    network: TaskNetwork, words: Words, trunk: Trunk, texts: list[list[int]]
-) -> npt.NDArray[np.float32]:
-    """Intent logits (n, intents) of ``texts``, everything in 32 bits."""
+def _whole(work: _Work, network: TaskNetwork, linears: Linears) -> npt.NDArray[np.float32]:
+    """Intent logits (n, intents) of the texts to measure on, everything in 32 bits."""
+    texts: list[list[int]] = json.loads(Path(work.job["tested"]).read_bytes())
+    words, depth = Words(E5File(Path(work.job["words"]))), work.job["depth"]
+    trunk, embedding = Trunk(work.file, depth), Embedding(work.file, depth)
     out = torch.zeros(len(texts), network.intent.out_features)
     order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
     with torch.inference_mode():
         for start in range(0, len(order), EVALUATED):
             rows = order[start : start + EVALUATED]
             embeddings, mask = words.batch([texts[row] for row in rows])
-            out[rows] = network(trunk(embeddings, mask), mask).intent
+            hidden = trunk(embeddings, mask)
+            beside = linears.vector(embedding(hidden, mask))
+            beside = beside + linears.pooled(mean_pool(hidden, mask))
+            out[rows] = network(hidden, mask).intent + beside
     found: npt.NDArray[np.float32] = out.numpy()
     return found
 

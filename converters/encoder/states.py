@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from converters.progress import Report
 from edge_runtime.bundles.blobs import require_space
-from edge_runtime.modelfiles import PIECES, TRUNK, WORDS
+from edge_runtime.modelfiles import EMBEDDING, PIECES, TRUNK, WORDS
 from edge_runtime.nlu import Vectors
 from edge_runtime.nlu.e5file import E5File
 from edge_runtime.nlu.session import Session
@@ -27,10 +27,12 @@ MAX_TOKENS: Final = 64
 _PREFIX: Final = "query: "
 _OFFSETS: Final = "offsets.npy"
 _STATES: Final = "states.f16"
+_POOLED: Final = "pooled.npy"
+_VECTORS: Final = "vectors.npy"
 
 
 class Trunk:
-    """A student base's tokeniser and lower layers, one text at a time as on the device.
+    """A student base's tokeniser and frozen layers, one text at a time as on the device.
 
     Args:
         files: the base's files by name.
@@ -45,6 +47,7 @@ class Trunk:
         self._words = E5File(files[WORDS])
         self._tokenizer = Tokenizer(self._words, files[PIECES])
         self._session = Session(files[TRUNK], threads, "trunk")
+        self._embedding = Session(files[EMBEDDING], threads, "embedding")
         shape = self._words.shape
         self.width = shape.hidden
         kinds = self._words.floats("emb.type", shape.token_types, shape.hidden)
@@ -66,13 +69,27 @@ class Trunk:
         found: Vectors = self._session.run(["hidden"], {"embeddings": embeddings, "mask": mask})[0]
         return found.reshape(found.shape[1:])
 
+    def vector(self, hidden: Vectors) -> Vectors:
+        """The unit-norm vector (width) of the text behind ``hidden`` (tokens, width).
+
+        Raises:
+            EngineError: the upper layers failed.
+        """
+        mask = np.ones((1, len(hidden)), np.float32)
+        feeds = {"hidden": hidden[None], "mask": mask}
+        found: Vectors = self._embedding.run(["vectors"], feeds)[0]
+        return found.reshape(-1)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class States:
-    """Row ``i`` is ``values[offsets[i]:offsets[i + 1]]``, float16 of shape (tokens, width)."""
+    """Row ``i`` is ``values[offsets[i]:offsets[i + 1]]``, float16 of shape (tokens, width); its
+    mean over the tokens is ``pooled[i]``, its sentence vector ``vectors[i]``."""
 
     values: npt.NDArray[np.float16]
     offsets: npt.NDArray[np.int64]
+    pooled: Vectors
+    vectors: Vectors
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
@@ -100,11 +117,17 @@ def write_states(pieces: Sequence[Pieces], trunk: Trunk, folder: Path, progress:
     offsets = np.cumsum([0, *(len(item.ids) for item in pieces)]).astype(np.int64)
     folder.mkdir(parents=True, exist_ok=True)
     require_space(folder, int(offsets[-1]) * trunk.width * 2)
+    pooled = np.zeros((len(pieces), trunk.width), np.float32)
+    vectors = np.zeros_like(pooled)
     with (folder / _STATES).open("wb") as file:
         for row, item in enumerate(pieces):
-            file.write(trunk.hidden(item).astype(np.float16).tobytes())
+            hidden = trunk.hidden(item)
+            file.write(hidden.astype(np.float16).tobytes())
+            pooled[row], vectors[row] = hidden.mean(axis=0), trunk.vector(hidden)
             if row % 256 == 0:
                 progress("reading the texts", row / len(pieces))
+    np.save(folder / _POOLED, pooled, allow_pickle=False)
+    np.save(folder / _VECTORS, vectors, allow_pickle=False)
     np.save(folder / _OFFSETS, offsets, allow_pickle=False)
 
 
@@ -112,7 +135,9 @@ def read_states(folder: Path, width: int) -> States:
     """What :func:`write_states` wrote; mapped, not loaded."""
     offsets = np.load(folder / _OFFSETS, allow_pickle=False)
     shape = (int(offsets[-1]), width)
-    return States(np.memmap(folder / _STATES, np.float16, "r", shape=shape), offsets)
+    pooled, vectors = (np.load(folder / name, allow_pickle=False) for name in (_POOLED, _VECTORS))
+    values = np.memmap(folder / _STATES, np.float16, "r", shape=shape)
+    return States(values, offsets, pooled, vectors)
 
 
 def batches(lengths: npt.NDArray[np.int64], size: int, order: Sequence[int]) -> Iterator[list[int]]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from converters.encoder.body import attention_bias, mean_pool, read_layers
 from converters.encoder.graph import ROWS, Graph
+from converters.encoder.linear import Linears
 from edge_runtime.nlu.e5file import E5File
 
 _SPREAD: Final = 0.02
@@ -66,15 +67,18 @@ class TaskNetwork(nn.Module):
         logits: Tensor = self.intent(self.drop(pooled)).float()
         return logits
 
-    def graph(self, sizes: Sizes, *, whole: bool = False) -> bytes:
-        """The network as ``task.onnx``; ``whole`` keeps its products in 32 bits."""
+    def graph(self, sizes: Sizes, linears: Linears, *, whole: bool = False) -> bytes:
+        """The network and ``linears`` as ``task.onnx``; ``whole`` keeps products in 32 bits."""
         width = self.intent.in_features
         graph = Graph(whole=whole)
         states = graph.layers("hidden", graph.attended("mask"), self.layers)
         pooled = graph.pooled(states, "mask")
-        outputs: dict[str, tuple[int | str, ...]] = {}
+        below = graph.linear(graph.pooled("hidden", "mask"), linears.pooled)
+        beside = graph.op("Add", [graph.linear("vectors", linears.vector), below])
+        trained = graph.linear(pooled, self.intent)
+        graph.op("Add", [trained, beside], "intent")
+        outputs: dict[str, tuple[int | str, ...]] = {"intent": (*ROWS[:1], sizes.intents)}
         for name, source, size in (
-            ("intent", pooled, sizes.intents),
             ("sentiment", pooled, sizes.sentiments),
             ("entities", states, sizes.tags),
         ):
@@ -83,7 +87,9 @@ class TaskNetwork(nn.Module):
                 graph.linear(source, layer, output=name)
                 rows = ROWS if name == "entities" else ROWS[:1]
                 outputs[name] = (*rows, size)
-        return graph.serialize({"hidden": (*ROWS, width), "mask": ROWS}, outputs)
+        vectors = (*ROWS[:1], width)
+        inputs = {"hidden": (*ROWS, width), "mask": ROWS, "vectors": vectors}
+        return graph.serialize(inputs, outputs)
 
 
 def _head(width: int, size: int) -> nn.Linear:

@@ -28,7 +28,6 @@ _PREFIX: Final[Mapping[TextKind, str]] = {"query": "query: ", "passage": "passag
 _MAX_TOKENS: Final[Mapping[TextKind, int]] = {"query": 128, "passage": 512}
 _REMEMBERED_VECTORS: Final = 512
 _REMEMBERED_OUTPUTS: Final = 64
-_REMEMBERED_STATES: Final = 16
 
 
 class Encoder:
@@ -57,7 +56,6 @@ class Encoder:
         self._positions = self._words.floats("emb.pos", shape.positions, shape.hidden) + kinds[0]
         self._vectors: _Memory[tuple[TextKind, str], Vectors] = _Memory(_REMEMBERED_VECTORS)
         self._outputs: _Memory[str, TaskOutput] = _Memory(_REMEMBERED_OUTPUTS)
-        self._states: _Memory[str, Vectors] = _Memory(_REMEMBERED_STATES)
 
     def encode(self, texts: Sequence[str], kind: TextKind) -> Vectors:
         """Unit-norm vectors of ``texts``, float32 of shape (n, 384).
@@ -71,12 +69,8 @@ class Encoder:
         network = self._open()
         found = self._vectors.recall((kind, text) for text in texts)
         wanted = [text for text in dict.fromkeys(texts) if (kind, text) not in found]
-        # What was understood a moment ago has been through the lower layers already.
-        passed = self._states.recall(wanted if kind == "query" else ())
         for text in wanted:
-            hidden = passed.get(text)
-            if hidden is None:
-                hidden = network.hidden(self._embeddings(self._pieces(network, text, kind).ids))
+            hidden = network.hidden(self._embeddings(self._pieces(network, text, kind).ids))
             found[kind, text] = network.vector(hidden)
         self._vectors.remember(found)
         out = np.empty((len(texts), self.dimension), np.float32)
@@ -85,7 +79,7 @@ class Encoder:
         return out
 
     def understand(self, texts: Sequence[str]) -> list[TaskOutput]:
-        """What the trained heads say of each text as a query.
+        """What the trained heads say of each text as a query; its vector is remembered with it.
 
         Raises:
             EngineError: the runtime failed, or the encoder is closed or has no trained heads.
@@ -96,8 +90,9 @@ class Encoder:
             if text not in found:
                 pieces = self._pieces(network, text, "query")
                 hidden = network.hidden(self._embeddings(pieces.ids))
-                found[text] = network.read(hidden, tuple(pieces.spans))
-                self._states.remember({text: hidden})
+                vector = network.vector(hidden)
+                found[text] = network.read(hidden, vector, tuple(pieces.spans))
+                self._vectors.remember({("query", text): vector})
         self._outputs.remember(found)
         return [found[text] for text in texts]
 
@@ -119,7 +114,6 @@ class Encoder:
         self._network = None
         self._vectors.forget()
         self._outputs.forget()
-        self._states.forget()
 
     def _open(self) -> StudentNetwork:
         network = self._network

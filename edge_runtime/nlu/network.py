@@ -75,11 +75,13 @@ class StudentNetwork:
         vector: Vectors = found[0]
         return vector
 
-    def read(self, hidden: Vectors, spans: tuple[tuple[int, int], ...]) -> TaskOutput:
-        """What the heads say of the text behind ``hidden``."""
+    def read(
+        self, hidden: Vectors, vector: Vectors, spans: tuple[tuple[int, int], ...]
+    ) -> TaskOutput:
+        """What the heads say of the text behind ``hidden`` and its ``vector``."""
         if self._heads is None:
             raise EngineError("The encoder was opened without trained heads.")
-        return self._heads.read(hidden, spans)
+        return self._heads.read(hidden, vector, spans)
 
     def _try_out(self) -> None:
         """Run every graph once: a wrong shape shows here and not before a customer."""
@@ -87,9 +89,9 @@ class StudentNetwork:
         hidden = self.hidden(np.zeros((1, 2, width), np.float32))
         if hidden.shape != (1, 2, width):
             raise EngineError(f"The encoder's graphs do not work on vectors of {width} numbers.")
-        self.vector(hidden)
+        vector = self.vector(hidden)
         if self._heads is not None:
-            self._heads.read(hidden, ((0, 0), (0, 0)))
+            self._heads.read(hidden, vector, ((0, 0), (0, 0)))
 
 
 class _Heads:
@@ -102,11 +104,13 @@ class _Heads:
         missing = self._wanted.keys() - self._session.outputs.keys()
         if missing:
             raise EngineError(f"The task graph lacks the output '{min(missing)}'.")
-        if not {"hidden"} <= self._inputs <= {"hidden", "mask"}:
-            raise EngineError("The task graph asks for other inputs than hidden and mask.")
+        if not {"hidden"} <= self._inputs <= {"hidden", "mask", "vectors"}:
+            raise EngineError("The task graph asks for other inputs than hidden, mask, vectors.")
 
-    def read(self, hidden: Vectors, spans: tuple[tuple[int, int], ...]) -> TaskOutput:
-        given = {"hidden": hidden, "mask": _mask(hidden)}
+    def read(
+        self, hidden: Vectors, vector: Vectors, spans: tuple[tuple[int, int], ...]
+    ) -> TaskOutput:
+        given = {"hidden": hidden, "mask": _mask(hidden), "vectors": vector[None]}
         feeds = {name: given[name] for name in self._inputs}
         logits = dict(zip(self._wanted, self._session.run(list(self._wanted), feeds), strict=True))
         tokens = hidden.shape[1]

@@ -127,9 +127,10 @@ def test_retrieval_reuses_the_pass_that_understood(
     expected = Encoder(base, 1).encode([text], "query")
 
     def refused(*_: object) -> object:
-        raise AssertionError("the lower layers ran again")
+        raise AssertionError("the encoder ran again")
 
     monkeypatch.setattr(StudentNetwork, "hidden", refused)
+    monkeypatch.setattr(StudentNetwork, "vector", refused)
     assert np.array_equal(encoder.encode([text], "query"), expected)
     assert encoder.understand([text])[0] is out
     with pytest.raises(AssertionError, match="ran again"):

@@ -15,6 +15,7 @@ import json
 import os
 import random
 import re
+import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
@@ -33,6 +34,8 @@ PRESIDIO = "pii_presidio/synth_dataset_v2.json.gz"
 SMP = "intent_smp_ecdt_zh/smp2019_train.json.gz"
 BITEXT = "intent_bitext_cs/test.csv"
 BANKING = "intent_banking77/test.csv"
+AMAZON = "sentiment_en_uci_amazon/amazon_cells.csv"
+CROSSWOZ = "dialogue_crosswoz_zh/test.json.zip"
 APPLY = (
     "PERSON", "STREET_ADDRESS", "CREDIT_CARD", "PHONE_NUMBER", "EMAIL_ADDRESS", "IBAN_CODE",
     "US_SSN", "IP_ADDRESS", "ZIP_CODE", "US_DRIVER_LICENSE",
@@ -153,21 +156,13 @@ def _chinese_names(redactor: Redactor) -> Iterator[dict[str, Any]]:
 def _ordinary(redactor: Redactor) -> Iterator[dict[str, Any]]:
     """Utterances with nobody's data in them: masks here are false."""
     sets = {
-        "pack examples": [text for text in pack_examples() if measured_on(text)],
-        "retail test": _retail_test(),
+        f"pack examples, {language}": [
+            text for text in pack_examples(language) if measured_on(text)
+        ]
+        for language in ("zh", "en", "es")
     }
-    folder = Path(os.environ.get("EDGE_BENCH_DATA", ""))
-    for name, part, column in (
-        ("banking77 test", BANKING, "text"),
-        ("bitext test", BITEXT, "utterance"),
-    ):
-        if (path := folder / part).is_file():
-            with path.open(encoding="utf-8", newline="") as file:
-                sets[name] = [
-                    row[column]
-                    for row in csv.DictReader(file)
-                    if row.get("entity_type") != "person_name"
-                ]
+    sets["retail test"] = _retail_test()
+    sets |= _public_utterances(Path(os.environ.get("EDGE_BENCH_DATA", "")))
     for name, texts in sets.items():
         masked = sum(bool(redactor.spans(text)) for text in texts)
         yield {
@@ -176,34 +171,60 @@ def _ordinary(redactor: Redactor) -> Iterator[dict[str, Any]]:
         }  # fmt: skip
 
 
+def _public_utterances(folder: Path) -> dict[str, list[str]]:
+    """Utterances of the public sets that are at hand, at most 3,000 of each."""
+    sets = {}
+    for name, part, column in (
+        ("banking77 test, en", BANKING, "text"),
+        ("bitext test, en", BITEXT, "utterance"),
+    ):
+        if (path := folder / part).is_file():
+            with path.open(encoding="utf-8", newline="") as file:
+                sets[name] = [
+                    row[column]
+                    for row in csv.DictReader(file)
+                    if row.get("entity_type") != "person_name"
+                ]
+    if (path := folder / CROSSWOZ).is_file():
+        with zipfile.ZipFile(path) as archive:
+            dialogues = json.loads(archive.read("test.json"))
+        sets["CrossWOZ test, customers, zh"] = [
+            said["content"]
+            for dialogue in dialogues.values()
+            for said in dialogue["messages"]
+            if said["role"] == "usr"
+        ]
+    if (path := folder / AMAZON).is_file():
+        lines = path.read_text("utf-8").splitlines()
+        sets["Amazon reviews, en"] = [line.rpartition("\t")[0] for line in lines]
+    return {name: texts[:3_000] for name, texts in sets.items()}
+
+
 def measured_on(text: str) -> bool:
     """Half of the pack's examples, by a fixed hash: the other half may be learnt from."""
     return hashlib.sha256(text.encode()).digest()[0] % 2 == 1
 
 
-def pack_examples() -> list[str]:
+def pack_examples(language: str = "") -> list[str]:
+    """The examples of the pack that ships, of every language or one."""
     loaded = yaml.safe_load((PACKS_DIR / "retail" / "intents.yaml").read_text("utf-8"))
-    return sorted(set(_texts(loaded)))
+    return sorted(
+        {
+            text
+            for told, texts in _by_language(loaded)
+            for text in texts
+            if isinstance(text, str) and language in {"", told}
+        }
+    )
 
 
-def _texts(node: Any) -> Iterator[str]:
+def _by_language(node: Any) -> Iterator[tuple[str, list[Any]]]:
     if isinstance(node, dict):
         for key, value in node.items():
-            yield from _strings(value) if key == "examples" else _texts(value)
-    elif isinstance(node, list):
-        for item in node:
-            yield from _texts(item)
-
-
-def _strings(node: Any) -> Iterator[str]:
-    if isinstance(node, str):
-        yield node
-    elif isinstance(node, dict):
-        for value in node.values():
-            yield from _strings(value)
-    elif isinstance(node, list):
-        for item in node:
-            yield from _strings(item)
+            if key == "examples":
+                yield from value.items()
+            else:
+                yield from _by_language(value)
 
 
 def _retail_test() -> list[str]:

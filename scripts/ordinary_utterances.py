@@ -3,8 +3,8 @@
     python scripts/ordinary_utterances.py DATA > ordinary.jsonl
 
 DATA is the folder of public sets; only training parts are read, of sets that may train what ships
-(CLINC150, BANKING77, MultiDoGO, Recognizers-Text, Home Assistant intents). Beside them the half of
-the pack's examples that the bench does not measure on.
+(CLINC150, BANKING77, MultiDoGO, Recognizers-Text, Home Assistant intents, CrossWOZ's validation
+part). Beside them the half of the pack's examples that the bench does not measure on.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ import gzip
 import json
 import re
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from bench.redaction import measured_on, pack_examples
 
 _LANGUAGES = (
-    "Dutch", "English", "French", "German", "Italian", "Portuguese", "Spanish", "Swedish",
+    "Chinese", "Dutch", "English", "French", "German", "Italian", "Portuguese", "Spanish",
+    "Swedish",
 )  # fmt: skip
 _PERSONAL = re.compile(r"phone|mail|ip", re.IGNORECASE)
 
@@ -35,23 +37,16 @@ def collect(data: Path) -> Iterator[str]:
     ) as file:
         yield from (row["text"] for row in csv.DictReader(file))
     yield from (text for text in pack_examples() if not measured_on(text))
-    for language in (
-        "Dutch",
-        "English",
-        "French",
-        "German",
-        "Italian",
-        "Portuguese",
-        "Spanish",
-        "Swedish",
-    ):
+    for language in _LANGUAGES:
         for line in _lines(data / "entities_recognizers_text" / f"{language}.jsonl.gz"):
             if not _PERSONAL.search(line[:200]):
-                row = json.loads(line)
-                yield row.get("text") or row.get("input") or ""
-    for language in ("de", "es", "fr", "it", "nl", "pl", "pt"):
+                yield json.loads(line)["Input"]
+    for language in ("de", "es", "fr", "it", "nl", "pl", "pt", "zh-CN"):
         path = data / "intent_ha_home_multi" / f"{language}.jsonl.gz"
         yield from (json.loads(line).get("text", "") for line in _lines(path)[:4_000])
+    with zipfile.ZipFile(data / "dialogue_crosswoz_zh" / "val.json.zip") as file:
+        for dialogue in json.loads(file.read("val.json")).values():
+            yield from (said["content"] for said in dialogue["messages"])
     for path in sorted((data / "dialogue_multidogo").glob("*.train.tsv.gz")):
         for line in _lines(path)[1:]:
             cells = line.rstrip("\n").split("\t")

@@ -11,13 +11,18 @@ from typing import Any
 
 _DATA = Path(__file__).parent / "data"
 _PARTICLES = ("de", "de la", "van", "van der", "von", "da", "dos", "di", "del", "bin", "el", "al")
+_CODES = (
+    *["99999"] * 12, *["9999"] * 5, *["999999"] * 2, "99999-9999", "A9 9AA", "A99 9AA", "AA9A 9AA",
+    "A9A 9A9", "9999 AA", "999 99", "99-999", "9999-999", "99999-999", "999-9999",
+)  # fmt: skip
+"""Postal codes as countries write them: a 9 is any digit, an A any letter."""
 _INITIALS = "ABCDEFGHJKLMNPRSTVWZ"
 _SECOND = ("Streets", "Point", "Hill", "Cliffs", "Roads", "Pass", "Bridge", "Ville")
 _TOWN_ENDS = (
     "", "", "ville", "ton", "stad", "dorf", "burg", "by", "heim", "ovo", "ice", "field", " Park",
     " Island", " del Rey", "en",
 )  # fmt: skip
-_OTHER_CODES = ("SW1A 2AA", "M4 5WT", "K1A 0B1", "1012 AB")
+_NAMES = ("names", "more_names")
 
 
 @cache
@@ -29,7 +34,10 @@ def loaded(name: str) -> dict[str, Any]:
 def given_names() -> frozenset[str]:
     """Every given name of the lists, in small letters."""
     return frozenset(
-        name.lower() for group in loaded("names").values() for name in group["given"].split()
+        name.lower()
+        for names in _NAMES
+        for group in loaded(names).values()
+        for name in group["given"].split()
     )
 
 
@@ -38,23 +46,38 @@ class People:
 
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance
-        self._groups: list[tuple[list[str], list[str]]] = [
-            (group["given"].split(), group["surnames"].split())
-            for group in loaded("names").values()
+        self._lists: list[list[tuple[list[str], list[str]]]] = [
+            [
+                (group["given"].split(), group["surnames"].split())
+                for group in loaded(names).values()
+            ]
+            for names in _NAMES
         ]
 
     def name(self, slot: str) -> str:
         """A given name ("g"), a surname ("s") or a whole name."""
         chance = self._chance
-        given, surnames = chance.choice(self._groups)
+        given, surnames = chance.choice(chance.choice(self._lists))
         if slot == "g":
-            return chance.choice(given)
+            return self._given(given)
         if slot == "s":
             return self._surname(surnames)
-        parts = [chance.choice(given)]
-        if chance.random() < 0.25:
-            parts.append(chance.choice([f"{chance.choice(_INITIALS)}.", chance.choice(given)]))
+        way = chance.random()
+        if way < 0.03:
+            return f"{self._surname(surnames)}, {self._given(given)}"
+        if way < 0.06:
+            return f"{chance.choice(_INITIALS)}. {self._surname(surnames)}"
+        parts = [self._given(given)]
+        if way < 0.3:
+            initial = chance.choice(_INITIALS)
+            parts.append(chance.choice([initial, f"{initial}.", chance.choice(given)]))
+        if way > 0.92:
+            parts.append(chance.choice(surnames))
         return " ".join([*parts, self._surname(surnames)])
+
+    def _given(self, given: list[str]) -> str:
+        name = self._chance.choice(given)
+        return f"{name}-{self._chance.choice(given)}" if self._chance.random() < 0.02 else name
 
     def _surname(self, surnames: list[str]) -> str:
         chance, way = self._chance, self._chance.random()
@@ -103,10 +126,13 @@ class Addresses:
 
     def code(self) -> str:
         """A postal code."""
-        digits = "".join(self._chance.choices("0123456789", k=5))
-        if self._chance.random() < 0.1:
-            return self._chance.choice([*_OTHER_CODES, f"{digits}-0417"])
-        return digits[: self._chance.choice([5, 5, 5, 4])]
+        chance = self._chance
+        form = chance.choice(_CODES)
+        return "".join(
+            chance.choice("0123456789") if char == "9"
+            else chance.choice("ABCDEGHJKLNPRSTW") if char == "A" else char
+            for char in form
+        )  # fmt: skip
 
     def _street(self) -> str:
         country = self._chance.choice(self._countries)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import re
 import unicodedata
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from converters.redaction.lists import Addresses, People, loaded
@@ -58,7 +57,7 @@ class Sentences:
             if label := _LABEL.get(slot[1]):
                 spans.append((start, length, label))
         text = "".join((*pieces, frame[at:]))
-        return _spelled(Labelled(text, tuple(spans)), self._chance)
+        return spelled(Labelled(text, tuple(spans)), self._chance)
 
     def strewn(self, text: str) -> Labelled:
         """An ordinary text with a name, or what only looks like one, somewhere in it.
@@ -74,13 +73,14 @@ class Sentences:
         pieces = [piece for piece in (before, filler, " ".join(words[at:])) if piece]
         label = _LABEL.get(slot)
         spans = ((start, start + len(filler), label),) if label else ()
-        return _spelled(Labelled(" ".join(pieces), spans), self._chance)
+        return spelled(Labelled(" ".join(pieces), spans), self._chance)
 
     def strung(self) -> Labelled:
         """Everyday words of one language at random."""
         words = self._words[self._chance.choice(["en", "en", "es", "es", "fr", "de", "it", "pt"])]
         text = " ".join(self._chance.choices(words, k=self._chance.randrange(1, 9)))
-        return Labelled(text.capitalize() if self._chance.random() < 0.3 else text)
+        written = self._chance.choice([text, text, text, text.capitalize(), text.title()])
+        return Labelled(written)
 
     def _filler(self, slot: str) -> str:
         if slot in self._fillers:
@@ -108,7 +108,7 @@ def hidden(sentence: Labelled, chance: random.Random) -> Labelled:
     return Labelled("".join((*pieces, sentence.text[at:])), tuple(spans))
 
 
-def _spelled(sentence: Labelled, chance: random.Random) -> Labelled:
+def spelled(sentence: Labelled, chance: random.Random) -> Labelled:
     """As typed or heard: small letters, capitals, or letters without their marks (as long)."""
     way = chance.random()
     if way < 0.2:
@@ -117,6 +117,8 @@ def _spelled(sentence: Labelled, chance: random.Random) -> Labelled:
         return _recased(sentence, sentence.text.upper())
     if way < 0.33:
         return _recased(sentence, "".join(_bare(char) for char in sentence.text))
+    if way < 0.36:
+        return _recased(sentence, sentence.text.title())
     return sentence
 
 
@@ -130,23 +132,3 @@ def _bare(char: str) -> str:
 
 def _listed(text: str) -> list[str]:
     return [item.strip() for item in text.replace("\n", "").split("|") if item.strip()]
-
-
-def endless(seed: int, ordinary: list[str]) -> Iterator[Labelled]:
-    """A mixture: sentences around names and addresses, ordinary ones made and given."""
-    chance, made = random.Random(seed), Sentences(seed)
-    while True:
-        way = chance.random()
-        if way < 0.22:
-            sentence = made.draw("around_names")
-        elif way < 0.42:
-            sentence = made.draw("around_addresses")
-        elif way < 0.5:
-            sentence = made.draw("ordinary")
-        elif way < 0.6:
-            sentence = made.strung()
-        elif way < 0.74:
-            sentence = made.strewn(chance.choice(ordinary))
-        else:
-            sentence = _spelled(Labelled(chance.choice(ordinary)), chance)
-        yield hidden(sentence, chance) if chance.random() < 0.06 else sentence

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.redaction.sentences import Labelled, endless
+from converters.redaction.mixture import endless
+from converters.redaction.sentences import Labelled
 from edge_runtime.journal.tagger import (
     BUCKETS,
     LABELS,
     TOKEN,
     best_chain,
+    places,
     rows,
     save,
 )
@@ -32,7 +35,7 @@ class Trained:
 
     weights: NDArray[np.int8]
     steps: NDArray[np.float32]
-    caution: float
+    caution: tuple[float, float]
     wrong_tokens: float
 
     def save(self, path: Path) -> None:
@@ -40,11 +43,16 @@ class Trained:
 
 
 def train(
-    ordinary: Sequence[str], *, sentences: int = 120_000, seed: int = 1, caution: float = 2.0
+    ordinary: Sequence[str],
+    *,
+    sentences: int = 120_000,
+    seed: int = 1,
+    caution: tuple[float, float] = (2.0, 3.2),
 ) -> Trained:
     """Learn from made sentences and from ``ordinary`` ones, which hold nobody's data.
 
-    ``caution`` is what a label must win by at use, in margins of the perceptron.
+    ``caution`` is what a label must win by at use, in margins of the perceptron: of words and of
+    Chinese characters.
     """
     weights = np.zeros((BUCKETS, len(LABELS)), np.float32)
     steps = np.zeros((len(LABELS), len(LABELS)), np.float32)
@@ -55,10 +63,12 @@ def train(
         buckets, gold = _encoded(next(source))
         if not buckets:
             continue
-        scores = np.stack([weights[row].sum(axis=0) for row in buckets])
+        starts = np.cumsum([0, *(len(row) for row in buckets[:-1])])
+        flat = np.fromiter(chain.from_iterable(buckets), np.intp)
+        scores = np.add.reduceat(weights[flat], starts, axis=0)
         scores += _MARGIN
         scores[np.arange(len(gold)), gold] -= _MARGIN
-        guess = best_chain(scores, steps)
+        guess = best_chain(scores.tolist(), steps.tolist())
         if count >= sentences * 0.9:
             seen += len(gold)
             wrong += sum(one != two for one, two in zip(gold, guess, strict=True))
@@ -76,7 +86,10 @@ def train(
     scale = 127 / max(float(np.quantile(np.abs(weights[weights != 0]), 0.999)), 1e-6)
     whole = np.clip(np.rint(weights * scale), -127, 127).astype(np.int8)
     return Trained(
-        np.ascontiguousarray(whole.T), steps * scale, caution * scale, wrong / max(seen, 1)
+        np.ascontiguousarray(whole.T),
+        steps * scale,
+        (caution[0] * scale, caution[1] * scale),
+        wrong / max(seen, 1),
     )
 
 
@@ -89,4 +102,4 @@ def _encoded(sentence: Labelled) -> tuple[list[list[int]], list[int]]:
             if match.start() < end and match.end() > start:
                 label = name
         gold.append(LABELS.index(label))
-    return list(rows([match[0] for match in found])), gold
+    return [rows(place) for place in places([match[0] for match in found])], gold

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from edge_runtime.config import load_settings
-from edge_runtime.journal import Journal
+from edge_runtime.journal import Journal, open_journal
 from sync.link import linked, load_link, open_client
 from sync.pacing import Pace
 from sync.uplink import Uplink
@@ -23,7 +23,7 @@ DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of the 
 def opened(data_dir: Path | None) -> Iterator[tuple[Journal, Path]]:
     """The device's journal and its data folder."""
     folder = load_settings(data_dir=data_dir).data_dir
-    with closing(Journal.open(folder / "journal.db")) as journal:
+    with closing(open_journal(folder)) as journal:
         yield journal, folder
 
 

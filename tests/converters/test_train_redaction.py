@@ -9,13 +9,16 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from converters.cli import app
+from converters.redaction.mixture import endless
 from converters.redaction.ordinary import without_names
-from converters.redaction.sentences import endless
 from converters.redaction.train import train
 from edge_runtime.journal.tagger import Tagger
 
 RUN = CliRunner()
-ORDINARY = ["where is my order", "can I return this coat", "what time do you open"]
+ORDINARY = [
+    "where is my order", "can I return this coat", "what time do you open",
+    "我的订单到哪了", "这件外套能退吗", "你们几点开门",
+]  # fmt: skip
 
 
 def test_sentences_carry_the_places_of_their_names() -> None:
@@ -36,6 +39,8 @@ def test_a_short_training_already_tells_a_name_from_a_thing(tmp_path: Path) -> N
     reader = Tagger.load(tmp_path / "table.npz")
     assert [run.label for run in reader.find("I spoke to Michael yesterday")] == ["name"]
     assert list(reader.find("where is my order")) == []
+    assert [run.label for run in reader.find("打电话给王晓燕")] == ["name"]
+    assert list(reader.find("我的订单到哪了")) == []
 
 
 def test_the_command_writes_the_same_file_again(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def train_redaction(
     ],
     sentences: Annotated[
         int, typer.Option("--sentences", min=100, max=5_000_000, help="To learn from.")
-    ] = 200_000,
+    ] = 150_000,
     seed: Annotated[int, typer.Option("--seed", min=0)] = 1,
     json: Json = False,
 ) -> None:

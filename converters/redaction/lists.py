@@ -16,6 +16,7 @@ _CODES = (
     "A9A 9A9", "9999 AA", "999 99", "99-999", "9999-999", "99999-999", "999-9999",
 )  # fmt: skip
 """Postal codes as countries write them: a 9 is any digit, an A any letter."""
+_UNHEARD_OF = 0.25
 _INITIALS = "ABCDEFGHJKLMNPRSTVWZ"
 _SECOND = ("Streets", "Point", "Hill", "Cliffs", "Roads", "Pass", "Bridge", "Ville")
 _TOWN_ENDS = (
@@ -76,16 +77,27 @@ class People:
         return " ".join([*parts, self._surname(surnames)])
 
     def _given(self, given: list[str]) -> str:
-        name = self._chance.choice(given)
-        return f"{name}-{self._chance.choice(given)}" if self._chance.random() < 0.02 else name
+        name = self._one(given)
+        return f"{name}-{self._one(given)}" if self._chance.random() < 0.02 else name
+
+    def _one(self, names: list[str]) -> str:
+        """A name of the list, or one nobody has on a list: the head of one, the tail of another.
+
+        Where no letters are known, what stands around a name must tell.
+        """
+        name = self._chance.choice(names)
+        if self._chance.random() >= _UNHEARD_OF:
+            return name
+        other = self._chance.choice(names)
+        return name[: (len(name) + 1) // 2] + other[len(other) // 2 :].lower()
 
     def _surname(self, surnames: list[str]) -> str:
         chance, way = self._chance, self._chance.random()
         if way < 0.06:
-            return f"{chance.choice(_PARTICLES)} {chance.choice(surnames)}"
+            return f"{chance.choice(_PARTICLES)} {self._one(surnames)}"
         if way < 0.12:
-            return f"{chance.choice(surnames)}{chance.choice(' -')}{chance.choice(surnames)}"
-        return chance.choice(surnames)
+            return f"{self._one(surnames)}{chance.choice(' -')}{self._one(surnames)}"
+        return self._one(surnames)
 
 
 class Addresses:

@@ -122,7 +122,9 @@ don't doesn't didn't won't isn't can't very much more most simply free problem p
 service item items size color colour shipping package refund refunds return returns exchange
 morning afternoon evening night today tomorrow yesterday week month year thing things people
 food coffee tea water bread milk cake pizza shoes coat jacket shirt dress bag watch kindle fire
-bueno buena malo mala mejor peor gran calidad precio producto servicio compra pago envío gracias
+aud cad chf jpy nzd omg asap exit damn gonna wanna material anyone nah
+barato bonito domicilio gastos eres bueno buena malo mala mejor peor gran calidad precio
+producto servicio compra pago envío gracias
 """
 NO_NAME = frozenset(_WORDS.split())
 """In small letters: words that are no name however they are written."""

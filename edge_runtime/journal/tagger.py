@@ -43,6 +43,11 @@ _KNOWN = 2_048
 second reading meets most tokens in the place of the first."""
 
 
+Caution = tuple[float, float, float, float]
+_CAUTIOUS = {"x": 0, "9": 1, "h": 2}
+"""Which caution a shape asks for, by its first letter."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tagged:
     """A run of tokens of one label at [start, end) of the text."""
@@ -59,11 +64,11 @@ class Tagger:
         weights: per label and bucket, shape (labels, :data:`BUCKETS`).
         steps: what it adds to go from one label to the next, shape (labels, labels).
         caution: what a token must weigh more for than for ordinary, in units of ``weights``: a
-            word or number, and a Chinese character.
+            word in small letters, a number, a Chinese character, and any other token.
     """
 
     def __init__(
-        self, weights: NDArray[np.int8], steps: NDArray[np.float32], caution: tuple[float, float]
+        self, weights: NDArray[np.int8], steps: NDArray[np.float32], caution: Caution
     ) -> None:
         # Bucket by bucket, so that a token's rows lie together in memory.
         self._weights = np.ascontiguousarray(weights.T)
@@ -82,8 +87,8 @@ class Tagger:
             weights, steps = table["weights"], table["steps"]
             if weights.shape != (len(LABELS), BUCKETS) or weights.dtype != np.int8:
                 raise ValueError(f"{path} is no table of {len(LABELS)} labels")
-            of_words, of_characters = table["caution"].tolist()
-            return cls(weights, steps, (of_words, of_characters))
+            small, number, character, other = table["caution"].tolist()
+            return cls(weights, steps, (small, number, character, other))
 
     def find(self, text: str) -> Iterator[Tagged]:
         """The names and addresses of ``text``, in order. Time is linear in its length."""
@@ -117,7 +122,7 @@ class Tagger:
         weighed = np.add.reduceat(picked, starts, axis=0, dtype=np.float32)
         for at, place in enumerate(stand):
             here = seen(place.here)
-            weighed[at, 0] += self._caution[here.shape == "han"]
+            weighed[at, 0] += self._caution[_CAUTIOUS.get(here.shape[:1], 3)]
             if here.is_ordinary:
                 weighed[at, 1:] = -np.inf
         weights: list[list[float]] = weighed.tolist()
@@ -128,7 +133,7 @@ def save(
     path: Path,
     weights: NDArray[np.int8],
     steps: NDArray[np.float32],
-    caution: tuple[float, float],
+    caution: Caution,
 ) -> None:
     """Write a table; the same weights give the same bytes."""
     with path.open("wb") as file:

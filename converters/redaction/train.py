@@ -92,10 +92,11 @@ def train(
     steps -= later_steps / sentences
     scale = 127 / max(float(np.quantile(np.abs(weights[weights != 0]), 0.999)), 1e-6)
     whole = np.clip(np.rint(weights * scale), -127, 127).astype(np.int8)
+    small, number, character, other = (one * scale for one in caution)
     return Trained(
         np.ascontiguousarray(whole.T),
         steps * scale * _STEPS,
-        (caution[0] * scale, caution[1] * scale),
+        (small, number, character, other),
         wrong / max(seen, 1),
     )
 

@@ -24,12 +24,13 @@ from bench.keywords import LANGUAGES, KeywordRules
 from bench.quality import DATA, lines
 from bench.report import report
 from converters.evaluate.metrics import expected_calibration_error
-from edge_runtime.bundles import ModelStore, bundle_files
+from edge_runtime.bundles import ModelStore, bundle_files, shipped_folder
 from edge_runtime.config import Settings, load_settings
+from edge_runtime.modelfiles import PIECES, WORDS
 from edge_runtime.nlu import Encoder, TextKind, Vectors, load_task
 from edge_runtime.nlu.e5file import E5File
 from edge_runtime.nlu.heads import regressors
-from edge_runtime.nlu.student import PIECES, WORDS
+from edge_runtime.nlu.student import STUDENT_BASE
 from edge_runtime.nlu.tokenizer import Tokenizer, piece_index
 from edge_runtime.packs import load_pack
 from edge_runtime.rooms import Rooms
@@ -193,13 +194,19 @@ def _speed(settings: Settings, base: Mapping[str, Path], bundles: Sequence[Path]
     pack = load_pack(settings.pack_dir)
     examples = [t for i in pack.intents.values() for texts in i.examples.values() for t in texts]
     texts = twelve_tokens(base, examples)
-    heads = {"vector alone": {}, **{folder.name: bundle_files(folder) for folder in bundles}}
-    for name, task in heads.items():
-        files = [*base.values(), *task.values()]
+    task = shipped_folder(f"{STUDENT_BASE}-{pack.name}")
+    wanted = [*([task] if task else []), *bundles]
+    calls: list[tuple[str, Mapping[str, Path], bool]] = [("vector", {}, True)]
+    for folder in wanted:
+        files = bundle_files(folder)
+        calls += [(f"{folder.name}, heads", files, False)]
+        calls += [(f"{folder.name}, heads and vector", files, True)]
+    for name, files, vector in calls:
+        size = sum(path.stat().st_size for path in [*base.values(), *files.values()])
         yield {
             "what": name,
-            **measured(base, task, texts),
-            "disk MB": round(sum(path.stat().st_size for path in files) / 1e6, 1),
+            **measured(base, files, texts, vector=vector),
+            "disk MB": round(size / 1e6, 1),
             "texts": len(texts),
         }
 

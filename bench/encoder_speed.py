@@ -1,7 +1,8 @@
 """Speed and memory of one encoder on one core, in a process of its own.
 
 ``python -m bench.encoder_speed``: standard input is one JSON object with ``base`` and ``task``
-(file name → path; task may be empty) and ``texts``; prints one with the figures.
+(file name → path; task may be empty), ``texts``, and ``vector``, whether the embedding is wanted;
+prints one with the figures.
 """
 
 from __future__ import annotations
@@ -18,25 +19,27 @@ from typing import Any
 import numpy as np
 
 from edge_runtime.engines import peak_mb
+from edge_runtime.modelfiles import PIECES, WORDS
 from edge_runtime.nlu.e5file import E5File
 from edge_runtime.nlu.encoder import Encoder
-from edge_runtime.nlu.student import PIECES, WORDS, load_task
+from edge_runtime.nlu.student import load_task
 from edge_runtime.nlu.tokenizer import Tokenizer
 
 TOKENS = 12
 _ROUNDS = 5
-_MIN_TEXTS = 100
-"""More than the encoder remembers, so that every call runs the network."""
+_MIN_TEXTS = 50
+_WARM_UP = 10
 
 
 def measured(
-    base: Mapping[str, Path], task: Mapping[str, Path], texts: Sequence[str]
+    base: Mapping[str, Path], task: Mapping[str, Path], texts: Sequence[str], *, vector: bool
 ) -> dict[str, float]:
     """Milliseconds of a call (tokeniser included) and peak MiB, from a fresh process."""
     job = {
         "base": {name: str(path) for name, path in base.items()},
         "task": {name: str(path) for name, path in task.items()},
         "texts": list(texts),
+        "vector": vector,
     }
     done = subprocess.run(
         [sys.executable, "-m", "bench.encoder_speed"],
@@ -64,17 +67,20 @@ def _measure(job: Mapping[str, Any]) -> dict[str, float]:
     texts: list[str] = job["texts"]
     if len(texts) < _MIN_TEXTS:
         raise SystemExit(f"{len(texts)} texts are too few to measure on")
-    encoder = Encoder(base, 1, load_task(heads) if heads else None)
+    task = load_task(heads) if heads else None
     times: list[float] = []
-    for round_number in range(_ROUNDS + 1):
+    for _ in range(_ROUNDS):
+        # A new one, which remembers nothing: every call runs the network.
+        encoder = Encoder(base, 1, task)
         for number, text in enumerate(texts):
             start = time.perf_counter()
-            if heads:
+            if task:
                 encoder.understand([text])
-            else:
-                encoder.encode([f"{text} {round_number}{number}"], "query")
-            if round_number:
+            if job["vector"]:
+                encoder.encode([text], "query")
+            if number >= _WARM_UP:
                 times.append((time.perf_counter() - start) * 1000)
+        encoder.close()
     return {
         "p50 ms": round(float(np.percentile(times, 50)), 2),
         "p95 ms": round(float(np.percentile(times, 95)), 2),

@@ -14,114 +14,42 @@ import asyncio
 import json
 import os
 import secrets
-import signal
-import subprocess
-import sys
-import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from socket import socket
 from typing import Any
 
 import httpx
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.engine import make_url
 
+from bench.central import SECRET, Server, enrol, served
 from bench.postgres import private_postgres
 from bench.report import report
-from sync.central.auth import hashed
 from sync.central.database import Database
 from sync.central.rollouts import Rule, Stage, is_open_to, start
-from sync.central.tables import Device, DeviceUpdate, Release, Rollout, TurnMetric, utc
-from sync.protocol import Batch, Record, encode_batch
+from sync.central.tables import Device, DeviceUpdate, Release, Rollout, TurnMetric
+from sync.central.values import utc
+from sync.protocol.records import Batch, Record
+from sync.protocol.wire import encode_batch
 
 BATCH = 200
 SENDERS = 4
 CONNECTIONS = 64
 FLEETS = (100, 1_000, 10_000)
 SECONDS = float(os.environ.get("EDGE_BENCH_SECONDS", "20"))
-_SECRET = "s" * 43
 _WORDS = "我想问一下这件外套如果不合身的话七天之内还可以退货吗包装已经拆开了"
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """``pid`` is the serving process."""
-
-    url: str
-    pid: int
-
-    def cpu_s(self) -> float:
-        """Processor seconds it has used, user and system."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def main() -> None:
     with private_postgres(durable=True, buffers="128MB") as address:
         url = make_url(address).render_as_string(hide_password=False)
-        with closing(Database(url)) as database, _served(url) as server:
+        with closing(Database(url)) as database, served(url) as server:
             # First: counting the days of what is taken in would go on beside them.
             rows = [_polls(database, server, size) for size in FLEETS]
             report("polls", "Polls of a fleet, each device once a minute", rows)
             report("ingest", "Turns taken in", [_ingest(database, server)])
-
-
-@contextmanager
-def _served(url: str) -> Iterator[Server]:
-    with closing(socket()) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with tempfile.TemporaryDirectory() as folder:
-        environment = os.environ | {
-            "EDGE_CENTRAL_DATABASE_URL": url,
-            "EDGE_CENTRAL_DATA_DIR": folder,
-            "EDGE_CENTRAL_PORT": str(port),
-            "EDGE_CENTRAL_DEVICE_PER_MINUTE": "1000000",
-        }
-        command = [sys.executable, "-c", "from sync.central.cli import main; main()", "serve"]
-        process = subprocess.Popen(
-            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        server = Server(f"http://127.0.0.1:{port}", process.pid)
-        try:
-            _wait(server, process)
-            yield server
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(30)
-
-
-def _wait(server: Server, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(600):
-        if process.poll() is not None:
-            raise RuntimeError("edge-central serve ended at once")
-        try:
-            httpx.get(f"{server.url}/health")
-            return
-        except httpx.ConnectError:
-            time.sleep(0.05)
-    raise RuntimeError("edge-central serve did not start")
-
-
-def _enrol(database: Database, prefix: str, count: int) -> list[str]:
-    ids = [f"{prefix}-{number}" for number in range(count)]
-    now = utc(datetime.now(UTC))
-    rows = [
-        {"device_id": name, "shop": f"shop {number % 500}", "credential_hash": hashed(_SECRET),
-         "enrolled_at": now, "last_seen_at": "", "clock_skew_s": 0, "runtime_version": "",
-         "pack": "", "next_credential_hash": "", "ring": "", "running_name": "",
-         "running_version": "", "running_sha256": "", "proved_at": ""}
-        for number, name in enumerate(ids)
-    ]  # fmt: skip
-    with database.write() as session:
-        session.execute(insert(Device), rows)
-    return ids
 
 
 def _turns(count: int, start_at: datetime) -> tuple[list[Record], list[Record]]:
@@ -187,14 +115,14 @@ def _ingest(database: Database, server: Server) -> dict[str, Any]:
     A turn counts once both its records are committed: the turn itself and its figures.
     """
     per_device = max(int(SECONDS * 3_500 / SENDERS) // BATCH, 1) * BATCH
-    ids = _enrol(database, "sender", SENDERS)
+    ids = enrol(database, "sender", SENDERS)
     bodies = {name: _batches(name, per_device) for name in ids}
     waits: list[float] = []
     load = os.getloadavg()[0]
     began_cpu, began = server.cpu_s(), time.perf_counter()
 
     def send(name: str) -> None:
-        headers = {"Authorization": f"Bearer {name}.{_SECRET}"}
+        headers = {"Authorization": f"Bearer {name}.{SECRET}"}
         with httpx.Client(base_url=server.url, headers=headers, timeout=60) as client:
             for body in bodies[name]:
                 at = time.perf_counter()
@@ -230,7 +158,7 @@ def _ingest(database: Database, server: Server) -> dict[str, Any]:
 def _polls(database: Database, server: Server, size: int) -> dict[str, Any]:
     """Polls at the rate of a 10,000-device fleet by ``size`` devices that have polled before, half
     of them on offer."""
-    ids = _enrol(database, f"fleet{size}", size)
+    ids = enrol(database, f"fleet{size}", size)
     _settle(database, ids, _offer(database, f"1.{size}"))
     rate = max(FLEETS) / 60
     began = server.cpu_s()
@@ -309,7 +237,7 @@ async def _poll_all(url: str, ids: list[str], rate: float, seconds: float) -> li
         reader, writer = await asyncio.open_connection(host, int(port))
         while True:
             at, name = await due.get()
-            lines = f"Content-Length: {len(body)}\r\nAuthorization: Bearer {name}.{_SECRET}\r\n\r\n"
+            lines = f"Content-Length: {len(body)}\r\nAuthorization: Bearer {name}.{SECRET}\r\n\r\n"
             writer.write((head + lines).encode() + body)
             answer = await reader.readuntil(b"\r\n\r\n")
             if not answer.startswith(b"HTTP/1.1 200"):

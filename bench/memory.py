@@ -120,7 +120,7 @@ async def _visit(profile: str) -> dict[str, object]:
         meter = PeakMeter()
         meter.start()
         assistant = Assistant(load_settings(profile=profile, data_dir=Path(scratch)))
-        assistant._rooms.prepare()
+        assistant.rooms.prepare()
         startup = time.perf_counter() - start
         idle = tree_mb(os.getpid())
         audio = _spoken_question(VOICE[0].text)

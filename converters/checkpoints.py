@@ -27,6 +27,10 @@ _CONFIG: Final = "config.json"
 _PICKLES: Final = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
 _TOKENIZERS: Final = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 _MAX_JSON: Final = 64 * 2**20
+_NO_MODEL: Final = (
+    "is no Hugging Face folder",
+    "Name the folder that holds config.json, or a GGUF file.",
+)
 _MAX_HEADER: Final = 100 * 2**20
 _SLACK: Final = 64 * 2**20
 _REMEDY: Final = "Save the model with save_pretrained(folder, safe_serialization=True)."
@@ -57,7 +61,7 @@ def check_checkpoint(folder: Path) -> None:
             f"{folder} is no Hugging Face folder.",
             hint="Name the folder that holds config.json, or a GGUF file.",
         )
-    config = _json(folder / _CONFIG)
+    config = read_object(folder / _CONFIG, missing=_NO_MODEL)
     kind = config.get("model_type")
     if not isinstance(kind, str):
         raise ModelFileError(f"{folder / _CONFIG} does not say what kind of model it is.")
@@ -103,7 +107,7 @@ def shards(folder: Path) -> Mapping[Path, frozenset[str]]:
                 f"{folder} holds both {WHOLE} and {INDEX}, and only one can be meant.",
                 hint="Remove what is left over from an earlier save.",
             )
-        listed = _json(folder / INDEX).get("weight_map")
+        listed = read_object(folder / INDEX, missing=_NO_MODEL).get("weight_map")
         if not isinstance(listed, dict) or not listed:
             raise ModelFileError(f"{folder / INDEX} lists no weights.")
         by_file: dict[Path, set[str]] = {}
@@ -122,6 +126,31 @@ def shards(folder: Path) -> Mapping[Path, frozenset[str]]:
             hint=_REMEDY,
         )
     raise ModelFileError(f"{folder} holds no weights: it has no {WHOLE}.", hint=_REMEDY)
+
+
+def read_object(path: Path, *, missing: tuple[str, str]) -> dict[str, Any]:
+    """The JSON object in a file of a model.
+
+    Args:
+        missing: what the folder is where it has no such file, and what to do about that.
+
+    Raises:
+        ModelFileError: it is missing, too large, or not a JSON object.
+    """
+    try:
+        if path.stat().st_size > _MAX_JSON:
+            raise ModelFileError(f"{path} is larger than any such file.")
+        found = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        what, hint = missing
+        raise ModelFileError(f"{path.parent} {what}: it has no {path.name}.", hint=hint) from error
+    except OSError as error:
+        raise ModelFileError(f"{path} cannot be read: {error.strerror}.") from error
+    except (ValueError, RecursionError) as error:
+        raise ModelFileError(f"{path} is not JSON.") from error
+    if not isinstance(found, dict):
+        raise ModelFileError(f"{path} is not a JSON object.")
+    return found
 
 
 def read_tensors(path: Path) -> Mapping[str, TensorInfo]:
@@ -201,22 +230,3 @@ def _check_sizes(path: Path, found: Mapping[str, TensorInfo], size: int) -> None
     if end != size:
         what = "cut short" if end > size else "longer than it should be"
         raise ModelFileError(f"{path} is {what}.", hint="Copy or download it again.")
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        if path.stat().st_size > _MAX_JSON:
-            raise ModelFileError(f"{path} is larger than any such file.")
-        found = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise ModelFileError(
-            f"{path.parent} is no Hugging Face folder: it has no {path.name}.",
-            hint="Name the folder that holds config.json, or a GGUF file.",
-        ) from error
-    except OSError as error:
-        raise ModelFileError(f"{path} cannot be read: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:
-        raise ModelFileError(f"{path} is not JSON.") from error
-    if not isinstance(found, dict):
-        raise ModelFileError(f"{path} is not a JSON object.")
-    return found

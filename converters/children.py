@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import IO, Final, cast
 
-from converters.child import LAUNCHED, REASON
+from converters.child import DETAIL, LAUNCHED, REASON
 from converters.errors import ConversionError
 from converters.progress import Report
 from edge_runtime.errors import StorageError
@@ -40,9 +40,10 @@ def run_module(
 
     With ``on_every_card`` there is one such process for each of several graphics cards.
 
-    ``[done/all]`` in its standard error tells ``progress``; a line that starts with ``reason:``, or
-    else the last other line, is its reason when it fails. It never outlives this call, whatever
-    interrupts or kills it.
+    ``[done/all]`` in its standard error tells ``progress``, as
+    :func:`~converters.child.tell_progress` writes it or as llama.cpp does; a line that starts with
+    ``reason:``, or else the last other line, is its reason when it fails. It never outlives this
+    call, whatever interrupts or kills it.
 
     Raises:
         ConversionError: it failed or crashed.
@@ -65,7 +66,8 @@ def run_module(
         try:
             while line := log.readline(_MAX_LINE):
                 if counted := _COUNTED.search(line):
-                    progress(step, int(counted[1]) / max(1, int(counted[2])))
+                    detail = line.partition(DETAIL)[2].strip()
+                    progress(step, int(counted[1]) / max(1, int(counted[2])), detail)
                 elif line.startswith(REASON):
                     told.append(line.removeprefix(REASON).strip())
                 elif line.strip():

@@ -12,13 +12,13 @@ from converters.commands import (
     measuring,
     onnx,
     redacting,
+    roundtripping,
     running,
     synthesizing,
     tuning,
     understanding,
 )
-from edge_runtime import __version__
-from edge_runtime.commands.console import out
+from edge_runtime.commands.console import Version
 
 app = typer.Typer(
     name="edge-convert",
@@ -33,6 +33,7 @@ app.command("synth")(synthesizing.synth)
 app.command("quantize")(building.quantize)
 app.command("quantize-onnx")(onnx.quantize_onnx)
 app.command("importance")(building.importance)
+measuring.app.command("roundtrip")(roundtripping.roundtrip)
 app.add_typer(measuring.app, name="evaluate")
 app.command("train")(tuning.train)
 app.command("prefer")(tuning.prefer)
@@ -45,18 +46,8 @@ app.command("bundle")(building.bundle)
 app.command("run")(running.run)
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        out.print(__version__)
-        raise typer.Exit()
-
-
 @app.callback()
-def root(
-    version: bool = typer.Option(
-        False, "--version", callback=_print_version, is_eager=True, help="Print the version."
-    ),
-) -> None:
+def root(version: Version = False) -> None:
     """Entry point of every subcommand."""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,11 +11,11 @@ from typing import Any, Final, get_args
 from rapidfuzz import fuzz, process
 
 from converters.errors import DatasetError
+from converters.jsonlines import json_lines
 from edge_runtime.turn import GENERAL_INTENTS, OUT_OF_SCOPE, Sentiment
 
 SENTIMENTS: Final[tuple[str, ...]] = get_args(Sentiment)
 _MAX_LINE_BYTES: Final = 100_000
-_MAX_ROWS: Final = 1_000_000
 _MAX_LABEL_CHARS: Final = 120
 _MAX_ENTITIES: Final = 100
 _LIKENESS: Final = 80.0
@@ -98,18 +97,8 @@ def suggestion(word: str, known: Collection[str]) -> str:
 
 
 def _rows(path: Path, outside: str) -> Iterator[Row]:
-    try:
-        with path.open("rb") as file:
-            for number in range(1, _MAX_ROWS + 2):
-                line = file.readline(_MAX_LINE_BYTES + 1)
-                if not line:
-                    return
-                if number > _MAX_ROWS:
-                    raise DatasetError(f"The file has more than {_MAX_ROWS} lines.", file=path)
-                if line.strip():
-                    yield _Line(path, number).row(line, outside)
-    except OSError as error:
-        raise DatasetError(f"The file cannot be read: {error.strerror}.", file=path) from error
+    for number, value in json_lines(path, longest=_MAX_LINE_BYTES, hint=_SHAPE):
+        yield _Line(path, number).row(value, outside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +106,7 @@ class _Line:
     path: Path
     number: int
 
-    def row(self, line: bytes, outside: str) -> Row:
-        if len(line) > _MAX_LINE_BYTES:
-            raise self._wrong(f"The line is longer than {_MAX_LINE_BYTES} bytes.")
-        try:
-            value = json.loads(line.decode("utf-8-sig" if self.number == 1 else "utf-8"))
-        except (ValueError, RecursionError) as error:
-            raise self._wrong("The line is not JSON in UTF-8.") from error
+    def row(self, value: Any, outside: str) -> Row:
         if not isinstance(value, dict):
             raise self._wrong("The line is not a JSON object.")
         text = value.get("text")

@@ -107,7 +107,7 @@ def converter_wheel(tools: Path | None = None, *, progress: Report = silent) -> 
 
 
 class _Fetching:
-    """Tells a :data:`Report` about a download."""
+    """Tells a :class:`Report` about a download."""
 
     def __init__(self, progress: Report) -> None:
         self._progress = progress

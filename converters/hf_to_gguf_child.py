@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
+from converters.child import Refused, tell_progress
 from converters.llama_vocabulary import Vocabulary, differences, start_quietly
 
 # First what the runtime's models use, then what else is common.
@@ -21,10 +22,6 @@ _RULES: Final = (
     *("qwen2", "smollm", "gpt-2", "llama-bpe", "qwen35", "default", "gpt-4o", "tekken"),
     *("deepseek-llm", "deepseek-v3", "falcon", "starcoder", "refact", "command-r", "olmo", "dbrx"),
 )
-
-
-class Refused(Exception):
-    """Why the job cannot be done, one sentence."""
 
 
 def main(arguments: list[str]) -> int:
@@ -111,8 +108,7 @@ class _Counted:
         self._done += count
         if (self._done - self._told) * 50 >= self._total:
             self._told = self._done
-            sys.stderr.write(f"[{self._done}/{self._total}]\n")
-            sys.stderr.flush()
+            tell_progress(self._done, self._total)
 
     def reset(self, total: int = 0) -> None:
         self._total, self._done, self._told = total, 0, 0

@@ -8,7 +8,6 @@ what llama.cpp's own ``llama-imatrix`` computes.
 from __future__ import annotations
 
 import ctypes
-import json
 import re
 import sys
 from collections import defaultdict
@@ -20,15 +19,12 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import save_file
 
+from converters.child import Refused, answer, tell_progress
 from converters.imatrix import KIND
 
 _WINDOW: Final = 512
 _WEIGHT: Final = re.compile(r"(?:blk\.\d+\.[a-z_0-9]+|output|token_embd)\.weight")
 _F32: Final = 0
-
-
-class Refused(Exception):
-    """Why the job cannot be done, one sentence."""
 
 
 class _Tensor(ctypes.Structure):
@@ -127,8 +123,7 @@ def collect(job: dict[str, Any]) -> dict[str, int]:
     memory = llama_cpp.llama_get_memory(context)
     batch = llama_cpp.llama_batch_init(_WINDOW, 0, 1)
     for start in range(0, len(tokens), _WINDOW):
-        sys.stderr.write(f"[{start // _WINDOW}/{-(-len(tokens) // _WINDOW)}]\n")
-        sys.stderr.flush()
+        tell_progress(start // _WINDOW, -(-len(tokens) // _WINDOW))
         llama_cpp.llama_memory_clear(memory, True)
         _fill(batch, tokens[start : start + _WINDOW])
         if llama_cpp.llama_decode(context, batch) != 0 or watcher.error:
@@ -195,13 +190,7 @@ def _quiet(level: int, text: bytes, user_data: ctypes.c_void_p) -> None:
 def main(arguments: list[str]) -> int:
     llama_cpp.llama_log_set(_quiet, ctypes.c_void_p(0))
     llama_cpp.llama_backend_init()
-    try:
-        result = collect(json.loads(arguments[0]))
-    except Refused as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    sys.stdout.write(json.dumps(result))
-    return 0
+    return answer(collect, arguments)
 
 
 if __name__ == "__main__":

@@ -32,8 +32,7 @@ def whole_file(target: Path, needed: int) -> Iterator[Path]:
             _lock(lock.fileno(), target)
             try:
                 yield partial
-                with partial.open("rb") as done:
-                    os.fsync(done.fileno())
+                _sync_file(partial)
                 partial.replace(target)
             finally:
                 partial.unlink(missing_ok=True)
@@ -57,25 +56,44 @@ def resumable_folder(target: Path, key: str) -> Iterator[Path]:
     if target.exists():
         raise OptionError(f"{target} exists already.", hint="Name a new folder, or remove it.")
     partial = target.with_name(f".{target.name}.partial")
-    kept = partial / ".key"
-    with storage_errors(target):
-        partial.mkdir(parents=True, exist_ok=True)
-        with (partial / ".lock").open("ab") as lock:
-            _lock(lock.fileno(), target)
+    with unfinished_folder(partial, key, for_=target):
+        yield partial
+        for path in partial.glob(".*"):
+            _remove(path)
+        for path in partial.rglob("*"):
+            _sync_file(path) if path.is_file() else sync_folder(path)
+        partial.rename(target)
+        sync_folder(target.parent)
+
+
+@contextlib.contextmanager
+def unfinished_folder(folder: Path, key: str, *, for_: Path) -> Iterator[None]:
+    """Make ``folder`` hold what a run with the same ``key`` left there, or nothing else; it stays.
+
+    Raises:
+        OptionError: another process works on ``for_``.
+        StorageError: it cannot be written.
+    """
+    kept = folder / ".key"
+    with storage_errors(for_):
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / ".lock").open("ab") as lock:
+            _lock(lock.fileno(), for_)
             if not kept.exists() or kept.read_text("utf-8") != key:
-                _empty(partial, but=".lock")
+                _empty(folder, but=".lock")
                 write_atomic(kept, key.encode())
-            yield partial
-            for path in partial.glob(".*"):
-                _remove(path)
-            partial.rename(target)
-            sync_folder(target.parent)
+            yield
 
 
 def _empty(folder: Path, *, but: str) -> None:
     for path in folder.iterdir():
         if path.name != but:
             _remove(path)
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb") as done:
+        os.fsync(done.fileno())
 
 
 def _remove(path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from converters.children import run_module
+from converters.dataset import Row
 from converters.encoder import calibrating
 from converters.encoder.labels import (
     Names,
@@ -35,9 +36,10 @@ from edge_runtime.bundles.card import Bar, QualityCard
 from edge_runtime.bundles.documents import canonical_json
 from edge_runtime.config import Settings
 from edge_runtime.files import write_atomic
+from edge_runtime.modelfiles import LABELS, TASK, WORDS
 from edge_runtime.nlu import Encoder, Preparation, Task, TaskLabels, Vectors, examples_digest
 from edge_runtime.nlu.e5file import E5File
-from edge_runtime.nlu.student import LABELS, TASK, WORDS, base_fingerprint
+from edge_runtime.nlu.student import base_fingerprint
 from edge_runtime.packs import Pack, load_pack
 from edge_runtime.trained import opened_bundle
 from edge_runtime.turn import GENERAL_INTENTS, OUT_OF_SCOPE
@@ -165,11 +167,17 @@ class _Run:
             np.savez(self.folder / ".labels.npz", allow_pickle=False, **arrays)
             tested = meant(self.splits.test, preparation, data / "test.jsonl")
             self._fit(names, [trunk.pieces(text).ids for text in tested])
-        if not self.splits.valid:
-            return labels
         self.progress("calibrating", 0.0)
+        if not self.splits.valid:
+            with np.load(self._apart, allow_pickle=False) as said:
+                held_rows = [self.splits.train[row] for row in said["rows"]]
+                return self._calibrated(labels, held_rows, said["intents"], said["sentiments"])
         held = meant(self.splits.valid, preparation, data / "valid.jsonl")
-        return self._calibrated(labels, held)
+        return self._calibrated(labels, self.splits.valid, *self._logits(labels, held))
+
+    @property
+    def _apart(self) -> Path:
+        return self.folder / ".apart.npz"
 
     def _fit(self, names: Names, tested: list[list[int]]) -> None:
         write_atomic(self.folder / ".tested.json", json.dumps(tested).encode())
@@ -188,6 +196,8 @@ class _Run:
                 "tags": len(names.tags),
             },
             "outside": names.outside,
+            "lent": 0 if self.splits.valid else len(self.splits.train),
+            "apart": str(self._apart),
             "scratch": str(scratch),
             "tested": str(self.folder / ".tested.json"),
             "whole": str(self.folder / ".whole.npy"),
@@ -199,9 +209,10 @@ class _Run:
         write_atomic(path, json.dumps(job).encode())
         run_module("converters.encoder.fit", [str(path)], step="training", progress=self.progress)
 
-    def _calibrated(self, labels: TaskLabels, texts: Sequence[str]) -> TaskLabels:
-        rows = self.splits.valid
-        intents, feelings = self._logits(labels, texts)
+    def _calibrated(
+        self, labels: TaskLabels, rows: Sequence[Row], intents: Vectors, feelings: Vectors
+    ) -> TaskLabels:
+        """``labels`` with what ``rows``, not learnt from, say of the logits (n, k) and (n, s)."""
         wanted = [str(row.intent) for row in rows]
         found = calibrating.calibration(intents, labels.intents, wanted)
         best, sure = calibrating.chances(intents, labels.intents, found)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, cast
@@ -24,7 +23,7 @@ from transformers import (
     TrainerCallback,
 )
 
-from converters.child import tell_reason
+from converters.child import tell_progress, tell_reason
 
 _CHECKPOINTS: Final = 5
 _LOGGED: Final = 50
@@ -40,21 +39,18 @@ class Watch(TrainerCallback):
 
     def __init__(self, losses: Path) -> None:
         self._losses = losses
+        self._last = ""
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.is_world_process_zero:
-            report(state.global_step, state.max_steps)
+            step, steps = state.global_step, state.max_steps
+            tell_progress(step, steps, f"step {step} of {steps}{self._last}")
 
     def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.is_world_process_zero and "loss" in (logs := kwargs["logs"]):
+            self._last = f", loss {float(logs['loss']):.3f}"
             with self._losses.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"step": state.global_step, "loss": logs["loss"]}) + "\n")
-
-
-def report(done: int, total: int) -> None:
-    """Tell the parent how far this is."""
-    sys.stderr.write(f"[{done}/{total}]\n")
-    sys.stderr.flush()
 
 
 def arguments(

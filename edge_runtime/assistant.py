@@ -8,10 +8,7 @@ decide, answer, finish.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import threading
-from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,22 +18,18 @@ from edge_runtime.answering import Answer
 from edge_runtime.config import Settings
 from edge_runtime.errors import (
     EdgeRuntimeError,
-    EngineError,
     EngineTimeoutError,
-    ModelError,
     TextError,
 )
-from edge_runtime.generation import Prompt
-from edge_runtime.guard import GuardStream
+from edge_runtime.occupancy import Occupancy
 from edge_runtime.rooms import Rooms
 from edge_runtime.running import Run, SessionLocks, TurnRequest
+from edge_runtime.saying import Sayer
 from edge_runtime.turn import (
-    Card,
     Decision,
     Event,
     Passage,
     PictureText,
-    TextDelta,
     Transcript,
     Understanding,
 )
@@ -62,20 +55,19 @@ class Assistant:
 
     def __init__(self, settings: Settings, *, rooms: Rooms | None = None) -> None:
         self.settings = settings
-        self._rooms = rooms or Rooms(settings)
-        self._users: Counter[Rooms] = Counter()
-        self._changing = threading.Lock()
         self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="turn")
+        self._occupancy = Occupancy(rooms or Rooms(settings), self._executor)
+        self._sayer = Sayer(self._executor, settings.llm_first_token_s)
         self._sessions = SessionLocks()
 
     def close(self) -> None:
         self._executor.shutdown(wait=True, cancel_futures=True)
-        self._rooms.close()
+        self.rooms.close()
 
     @property
     def rooms(self) -> Rooms:
         """The stages that the next turn will use."""
-        return self._rooms
+        return self._occupancy.rooms
 
     def change(self, rooms: Rooms) -> None:
         """Answer from now on with other stages; a turn under way ends with those it began with.
@@ -83,29 +75,7 @@ class Assistant:
         The former ones are closed when their last turn is over. Sessions go on: their state is in
         the journal, which both use.
         """
-        with self._changing:
-            former, self._rooms = self._rooms, rooms
-            idle = not self._users[former]
-        if idle:
-            former.close()
-
-    @contextlib.contextmanager
-    def _using(self) -> Iterator[Rooms]:
-        """The stages of now, which stay open until the block ends."""
-        with self._changing:
-            rooms = self._rooms
-            self._users[rooms] += 1
-        try:
-            yield rooms
-        finally:
-            with self._changing:
-                self._users[rooms] -= 1
-                left = not self._users[rooms]
-                if left:
-                    del self._users[rooms]
-                over = left and rooms is not self._rooms
-            if over:
-                self._executor.submit(rooms.close)
+        self._occupancy.change(rooms)
 
     async def turn(self, request: TurnRequest) -> AsyncGenerator[Event]:
         """Answer one utterance as a stream of events that ends with ``Done``.
@@ -118,7 +88,7 @@ class Assistant:
             ModelError, EngineError: an engine this turn cannot do without is missing or failed.
             StorageError: the turn could not be written to the journal.
         """
-        with self._using() as rooms:
+        with self._occupancy.using() as rooms:
             run = Run(request, rooms)
             worker = asyncio.create_task(self._perform(run))
             try:
@@ -201,17 +171,7 @@ class Assistant:
 
     async def _answer(self, run: Run, understanding: Understanding, decision: Decision) -> None:
         answer = await self._prepare_answer(run, understanding, decision)
-        for card in answer.cards:
-            self._show(run, card)
-        guard = run.rooms.open_guard(run, answer)
-        whole = True
-        if answer.prompt is None:
-            self._say(run, guard, answer.text)
-        else:
-            whole = await self._say_generated(run, guard, answer.prompt)
-        self._say_rest(run, guard)
-        if guard.stopped or not whole or not run.reply.strip():
-            self._say_instead(run, answer)
+        await self._sayer.say(run, answer)
         run.sources = answer.sources
         run.rooms.replied(run)
         run.finish_text()
@@ -233,21 +193,6 @@ class Assistant:
         run.confidence = answer.confidence
         return answer
 
-    async def _say_generated(self, run: Run, guard: GuardStream, prompt: Prompt) -> bool:
-        """False when the model broke off, perhaps in the middle of a sentence."""
-        with run.timed("generation"):
-            try:
-                async with contextlib.aclosing(self._generated(run, prompt)) as pieces:
-                    async for piece in pieces:
-                        self._say(run, guard, piece)
-                        if guard.stopped:
-                            break
-            except (ModelError, EngineError) as error:
-                run.rooms.note(f"The passage is quoted instead: {error}")
-                guard.stop()
-                return False
-        return True
-
     async def _finish(self, run: Run) -> None:
         await self._thread(run, "journal", run.journal_done)
         await run.speaking_done()
@@ -258,79 +203,11 @@ class Assistant:
             self._executor, run.journal_unfinished, "failed", why
         )
 
-    # ---- saying ----
-
-    def _say(self, run: Run, guard: GuardStream, text: str) -> None:
-        with run.timed("guard"):
-            safe = guard.feed(text)
-        self._release(run, safe)
-
-    def _say_rest(self, run: Run, guard: GuardStream) -> None:
-        with run.timed("guard"):
-            safe = guard.finish()
-        self._release(run, safe)
-        run.blocked += guard.blocked
-
-    def _say_instead(self, run: Run, answer: Answer) -> None:
-        """What is said when a reply was stopped: the quoted passage, else a polite line."""
-        quoted = answer.text if answer.prompt is not None else run.rooms.line(run, "blocked")
-        guard = run.rooms.open_guard(run, Answer(quoted))
-        self._release(run, "\n" if run.reply else "")
-        self._release(run, guard.feed(quoted) + guard.finish())
-        run.blocked += guard.blocked
-        if guard.stopped:
-            self._release(run, run.rooms.line(run, "blocked"))
-
-    def _show(self, run: Run, card: Card) -> None:
-        written = f"{card.title}\n{card.body}"
-        guard = run.rooms.open_guard(run, Answer(written))
-        shown = guard.feed(written) + guard.finish()
-        if not guard.stopped:
-            title, _, body = shown.partition("\n")
-            run.show(Card(card.kind, title, body, card.image, card.buttons))
-
-    def _release(self, run: Run, text: str) -> None:
-        if text:
-            run.emit(TextDelta(text))
-            run.speak(text, self._executor)
-
     # ---- threads ----
 
     async def _thread(self, run: Run, stage: str, work: Callable[..., T], *args: Any) -> T:
         with run.timed(stage):
             return await asyncio.get_running_loop().run_in_executor(self._executor, work, *args)
-
-    async def _generated(self, run: Run, prompt: Prompt) -> AsyncGenerator[str]:
-        loop = asyncio.get_running_loop()
-        pieces: asyncio.Queue[str | None] = asyncio.Queue()
-        stopped = run.child_event()
-
-        def produce() -> None:
-            try:
-                for piece in run.rooms.generate(prompt, stopped):
-                    loop.call_soon_threadsafe(pieces.put_nowait, piece)
-            finally:
-                loop.call_soon_threadsafe(pieces.put_nowait, None)
-
-        work = loop.run_in_executor(self._executor, produce)
-        try:
-            piece = await self._first(pieces)
-            while piece is not None:
-                yield piece
-                piece = await pieces.get()
-            await work
-        finally:
-            stopped.set()
-
-    async def _first(self, pieces: asyncio.Queue[str | None]) -> str | None:
-        limit = self.settings.llm_first_token_s
-        try:
-            async with asyncio.timeout(limit):
-                return await pieces.get()
-        except TimeoutError as error:
-            raise EngineTimeoutError(
-                f"The language model had not begun after {limit:.1f} s."
-            ) from error
 
     # ---- what the page and the commands ask besides turns ----
 
@@ -339,7 +216,7 @@ class Assistant:
         self._executor.submit(self._warm)
 
     def _warm(self) -> None:
-        with self._using() as rooms:
+        with self._occupancy.using() as rooms:
             try:
                 rooms.warm_up()
             except EdgeRuntimeError as error:
@@ -347,21 +224,21 @@ class Assistant:
 
     def keep_house(self) -> None:
         """Send what waited for a connection and drop what is past its time; blocking."""
-        with self._using() as rooms:
+        with self._occupancy.using() as rooms:
             rooms.keep_house()
 
     def picture(self, name: str) -> Path | None:
         """The file of a pack picture, or ``None``; never anything outside the pack's pictures."""
-        return self._rooms.picture(name)
+        return self.rooms.picture(name)
 
     def passage(self, passage_id: str, language: str) -> Passage | None:
         """A passage that an answer names as its source."""
-        with self._using() as rooms:
+        with self._occupancy.using() as rooms:
             return rooms.passage(passage_id, language)
 
     def engines_loaded(self) -> dict[str, bool]:
-        return self._rooms.engines_loaded()
+        return self.rooms.engines_loaded()
 
     def describe(self) -> dict[str, Any]:
         """Names, languages and first questions for the kiosk page."""
-        return {"version": __version__, "profile": self.settings.profile, **self._rooms.describe()}
+        return {"version": __version__, "profile": self.settings.profile, **self.rooms.describe()}

@@ -7,9 +7,8 @@ import sys
 
 import typer
 
-from edge_runtime import __version__
 from edge_runtime.commands import ask, doctor, knowledge, media, models, serve, understand
-from edge_runtime.commands.console import out
+from edge_runtime.commands.console import Version
 
 app = typer.Typer(
     name="edge-runtime",
@@ -34,18 +33,8 @@ app.add_typer(knowledge.app, name="knowledge")
 app.add_typer(models.app, name="models")
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        out.print(__version__)
-        raise typer.Exit()
-
-
 @app.callback()
-def root(
-    version: bool = typer.Option(
-        False, "--version", callback=_print_version, is_eager=True, help="Print the version."
-    ),
-) -> None:
+def root(version: Version = False) -> None:
     """Entry point of every subcommand."""
 
 

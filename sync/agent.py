@@ -11,7 +11,7 @@ from edge_runtime.errors import EdgeRuntimeError, StorageError
 from edge_runtime.journal import Journal, Retention
 from sync.errors import CredentialError, SyncError
 from sync.persons import send_erasures
-from sync.protocol import ProtocolError
+from sync.protocol.base import ProtocolError
 from sync.uplink import PushReport, Uplink, backoff
 
 _CREDENTIAL_WAIT_S = 900.0

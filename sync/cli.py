@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from dataclasses import asdict, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Thread
 from typing import Annotated, Any
@@ -17,6 +17,7 @@ from edge_runtime.errors import EdgeRuntimeError
 from sync.agent import Agent, Cycle
 from sync.commands import metrics, persons, repair
 from sync.commands.opening import AsJson, DataDir, opened, uplink
+from sync.contact import read_contact
 from sync.link import enroll, load_link
 from sync.pacing import Pace, load_sync_settings
 from sync.persons import send_erasures
@@ -123,15 +124,21 @@ def run(
 
 @app.command(epilog="Example: edge-sync status --json")
 def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Show what waits, what was given up, and which server this device reports to."""
+    """Show what waits, what was given up, which server this device reports to and what it runs."""
     with reported(as_json=as_json), opened(data_dir) as (journal, folder):
         counts = journal.outbox.counts()
         link = load_link(folder)
         kinds = Pace.of(load_sync_settings()).kinds(datetime.now().astimezone())
+        home = UpdateHome(load_settings(data_dir=data_dir))
+        running, contact = home.running, read_contact(folder)
         found: dict[str, Any] = {
             "device_id": journal.device_id,
             "server": link.url if link else None,
             "may_send": "everything" if kinds is None else sorted(kinds),
+            "last_contact": _time(contact.heard),
+            "last_push": _time(contact.delivered),
+            "running": asdict(running) if running else None,
+            "on_trial": home.slots.state.on_trial,
             "unconfirmed_erasures": len(journal.persons.erasures(unconfirmed=True)),
             **asdict(counts),
         }
@@ -140,6 +147,9 @@ def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
             return
         out.print(f"device    {found['device_id']}")
         out.print(f"server    {found['server'] or 'none (edge-sync enroll)'}")
+        out.print(f"heard     {found['last_contact'] or 'never'}")
+        bundle = f"{running.bundle} {running.version}" if running else "the device's own models"
+        out.print(f"runs      {bundle}{', on trial' if found['on_trial'] else ''}", markup=False)
         for kind, count in sorted(counts.pending.items()):
             out.print(f"waiting   {kind}: {count} ({counts.pending_bytes[kind]} bytes)")
         for kind, count in sorted(counts.dropped.items()):
@@ -149,6 +159,10 @@ def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
             out.print(f"may go    {', '.join(sorted(kinds))} (hours or metered link)")
         if found["unconfirmed_erasures"]:
             out.print(f"erasures  {found['unconfirmed_erasures']} await the server")
+
+
+def _time(seconds: int) -> str | None:
+    return datetime.fromtimestamp(seconds, UTC).isoformat() if seconds else None
 
 
 def _sentence(report: PushReport) -> str:

@@ -11,7 +11,7 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from sync.errors import CredentialError, SyncError
-from sync.protocol import ProtocolError, is_own_refusal
+from sync.protocol.base import ProtocolError, is_own_refusal
 
 _MAX_ANSWER_BYTES = 1_000_000
 _REFUSED = frozenset({400, 413, 422})
@@ -34,6 +34,7 @@ class Exchange:
     Args:
         answer_s: seconds within which the server must have answered completely.
         bytes_per_s: how fast a body may leave; 0 for as fast as it can.
+        heard: told of every answer that is as it should be.
     """
 
     def __init__(
@@ -42,12 +43,14 @@ class Exchange:
         *,
         answer_s: float = 60.0,
         bytes_per_s: int = 0,
+        heard: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._client = client
         self._answer_s = answer_s
         self._bytes_per_s = bytes_per_s
+        self._heard = heard
         self._clock = clock
         self._sleep = sleep
 
@@ -71,6 +74,7 @@ class Exchange:
         """
         answer = self._exchange(path, body, content_type)
         if answer.status == 200:
+            self._heard()
             return answer.body
         if answer.status in {401, 403}:
             raise CredentialError(

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from edge_runtime.errors import ConfigError, StorageError
 from edge_runtime.journal import write_private
 from sync.errors import CredentialError, SyncError
-from sync.protocol import EnrollAnswer
+from sync.protocol.fleet import EnrollAnswer
 
 FILE = "central.json"
 _MAX_ANSWER = 16_384

@@ -7,7 +7,7 @@ from typing import Any
 from edge_runtime.journal import Journal
 from sync.errors import SyncError
 from sync.exchange import Exchange
-from sync.protocol import EraseAnswer, EraseRequest, PersonAnswer, PersonRequest
+from sync.protocol.persons import EraseAnswer, EraseRequest, PersonAnswer, PersonRequest
 
 _MAX_PAGES = 1_000
 

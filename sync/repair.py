@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from edge_runtime.journal import Journal
 from sync.errors import SyncError
-from sync.protocol import Record
+from sync.protocol.records import Record
 from sync.uplink import Uplink
 
 _AT_ONCE = 100

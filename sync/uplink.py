@@ -16,21 +16,13 @@ from typing import Any
 import httpx
 
 from edge_runtime.journal import Journal, OutboxRecord
+from sync.contact import ContactLog
 from sync.errors import SyncError
 from sync.exchange import Exchange, understood
 from sync.pacing import Pace
-from sync.protocol import (
-    CONTENT_TYPE,
-    MAX_BATCH_BYTES,
-    MAX_BODY_BYTES,
-    MAX_PAYLOAD_BYTES,
-    MAX_RECORDS,
-    Ack,
-    Batch,
-    ProtocolError,
-    Record,
-    encode_batch,
-)
+from sync.protocol.base import ProtocolError
+from sync.protocol.records import MAX_PAYLOAD_BYTES, MAX_RECORDS, Ack, Batch, Record
+from sync.protocol.wire import CONTENT_TYPE, MAX_BATCH_BYTES, MAX_BODY_BYTES, encode_batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +57,7 @@ class Uplink:
         batch_bytes: payload bytes a batch may hold before compression.
         answer_s: seconds within which the server must have answered completely.
         pace: what may be sent when, and how fast.
+        contact: where it is noted that the server answered.
         now: the current time with the device's own zone.
     """
 
@@ -77,15 +70,22 @@ class Uplink:
         batch_bytes: int = 1_000_000,
         answer_s: float = 60.0,
         pace: Pace | None = None,
+        contact: ContactLog | None = None,
         now: Callable[[], datetime] = lambda: datetime.now().astimezone(),
     ) -> None:
         self._journal = journal
+        self._contact = contact
         self._pace = pace or Pace()
         self._now = now
         self._batch_records = min(batch_records, MAX_RECORDS)
         self._batch_bytes = self._pace.batch_bytes(min(batch_bytes, MAX_BATCH_BYTES // 2))
         self._limit = self._batch_records
-        self.exchange = Exchange(client, answer_s=answer_s, bytes_per_s=self._pace.bytes_per_s)
+        self.exchange = Exchange(
+            client,
+            answer_s=answer_s,
+            bytes_per_s=self._pace.bytes_per_s,
+            heard=(lambda: None) if contact is None else contact.heard,
+        )
 
     def push(self, *, max_batches: int = 1_000) -> PushReport:
         """Send what may go now, until none of it is left or ``max_batches`` have gone.
@@ -172,6 +172,8 @@ class Uplink:
         delivered = self._journal.outbox.acknowledge(accounted - refused.keys())
         if delivered + len(refused) == 0:
             raise SyncError("The central server acknowledged nothing of what it was sent.")
+        if self._contact is not None:
+            self._contact.delivered()
         return delivered, len(refused), ack.contiguous, []
 
     def _sent_twice(self, record: Record) -> Ack:

@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 
 from converters.commands.options import Bars, Json, Outside, Threads
-from converters.errors import BarsMissedError
+from converters.errors import BarsMissedError, ConversionError
 from converters.evaluate import compare as comparing
-from converters.evaluate import roundtrip as round_trip
 from converters.evaluate import sensitivity as sweeping
 from converters.evaluate.cards import page, parse_bars, write_card
 from converters.evaluate.compare import Comparison
@@ -19,7 +18,6 @@ from converters.evaluate.llm import MAX_REPLIES, Conditions, Task, evaluate_llm,
 from converters.evaluate.machine import machine_name
 from converters.evaluate.nlu import NluModel, evaluate_nlu
 from converters.evaluate.pages import write_pages
-from converters.evaluate.roundtrip import PROMPTS
 from converters.evaluate.sensitivity import Sensitivity
 from converters.progress import shown
 from edge_runtime.bundles.card import QualityCard
@@ -174,7 +172,8 @@ def compare(
     """Every format of one model side by side: size, divergence, task score, speed, memory.
 
     An 8-bit format may lose 1 % of the reference's task score, a 4-bit one 3 %; others are refused,
-    and the command exits with 8.
+    and the command exits with 8. A model that cannot be measured is named with the reason, and the
+    command exits with 4; with [bold]--out[/], the next run measures only what is missing.
 
     [bold]Examples[/]
 
@@ -188,9 +187,12 @@ def compare(
                 models,
                 Conditions(text, max_tokens, threads, asked),
                 reference=reference,
+                kept=target.with_name(f".{target.name}.measured") if target else None,
                 progress=progress,
             )
         _show(found, target, as_json=json)
+    if found.failed:
+        raise typer.Exit(ConversionError.exit_code)
     if found.refused:
         raise typer.Exit(BarsMissedError.exit_code)
 
@@ -218,54 +220,6 @@ def sensitivity(
                 model, text, max_tokens=max_tokens, threads=threads, progress=progress
             )
         _show(found, target, as_json=json)
-
-
-@app.command("roundtrip")
-def roundtrip(
-    folder: Annotated[Path, typer.Argument(metavar="HF_FOLDER", help="The original.")],
-    model: Annotated[Path, typer.Argument(metavar="MODEL.gguf", help="What was made from it.")],
-    prompts: Annotated[
-        Path, typer.Option("--prompts", metavar="FILE.jsonl", help="Conversations to begin.")
-    ],
-    count: Annotated[int, typer.Option("--count", min=1, max=1000, help="How many.")] = PROMPTS,
-    max_tokens: Annotated[
-        int, typer.Option("--max-tokens", min=1, max=1024, help="Of each reply.")
-    ] = 64,
-    exact: Annotated[
-        bool, typer.Option("--exact", help="Keep llama.cpp's key-value cache in 32 bits.")
-    ] = False,
-    threads: Threads = 2,
-    json: Json = False,
-) -> None:
-    """Whether a model says the same as GGUF in the runtime as it did in PyTorch.
-
-    Exits with 8 when a reply differs.
-
-    [bold]Examples[/]
-
-    edge-convert evaluate roundtrip merged/ merged.f16.gguf --prompts valid.jsonl
-    """
-    with reported(as_json=json):
-        with shown() as progress:
-            found = round_trip.roundtrip(
-                folder,
-                model,
-                prompts,
-                count=count,
-                max_tokens=max_tokens,
-                exact=exact,
-                threads=threads,
-                progress=progress,
-            )
-        if json:
-            print_json(found.as_json())
-        else:
-            out.print(f"{found.equal} of {found.prompts} replies are equal.", markup=False)
-            for one in found.differences:
-                told = f"line {one.line}:\n  {one.original}\n  {one.converted}"
-                out.print(told, markup=False, soft_wrap=True)
-    if found.differences:
-        raise typer.Exit(BarsMissedError.exit_code)
 
 
 def _task(data: Path | None, pack: str | None, replies: int) -> Task | None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypedDict
 
 from converters.errors import DatasetError
+from converters.jsonlines import json_lines
 
-_MAX_LINE_BYTES: Final = 200_000
-_MAX_ROWS: Final = 1_000_000
 _MAX_MESSAGES: Final = 100
 _ROLES: Final = frozenset({"system", "user", "assistant"})
 _SHAPE: Final = (
@@ -51,33 +49,6 @@ def read_conversations(path: Path) -> tuple[Conversation, ...]:
 def _conversations(path: Path) -> Iterator[Conversation]:
     for number, value in json_lines(path):
         yield _conversation(value, path, number)
-
-
-def json_lines(path: Path) -> Iterator[tuple[int, Any]]:
-    """Each line that is not blank with its number, from 1 on.
-
-    Raises:
-        DatasetError: the file is missing or too large, or a line is not JSON.
-    """
-    try:
-        with path.open("rb") as file:
-            for number in range(1, _MAX_ROWS + 2):
-                line = file.readline(_MAX_LINE_BYTES + 1)
-                if not line:
-                    return
-                if number > _MAX_ROWS or len(line) > _MAX_LINE_BYTES:
-                    raise DatasetError("There is too much here.", file=path, line=number)
-                if line.strip():
-                    yield number, _parsed(line, path, number)
-    except OSError as error:
-        raise DatasetError(f"The file cannot be read: {error.strerror}.", file=path) from error
-
-
-def _parsed(line: bytes, path: Path, number: int) -> Any:
-    try:
-        return json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise DatasetError("The line is not JSON in UTF-8.", file=path, line=number) from error
 
 
 def _conversation(value: Any, path: Path, number: int) -> Conversation:

@@ -24,8 +24,9 @@ from datasets import Dataset  # type: ignore[import-untyped]
 from peft import LoraConfig, PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
+from converters.child import tell_progress
 from converters.distill.divergence import divergence
-from converters.training import arguments, load_model, open_tokenizer, read_rows, report, run
+from converters.training import arguments, load_model, open_tokenizer, read_rows, run
 from edge_runtime.files import write_atomic
 
 from trl import SFTConfig, SFTTrainer  # type: ignore[attr-defined]  # isort: skip
@@ -41,9 +42,9 @@ def fit(job: dict[str, Any]) -> None:
     teacher = load_model(job["teacher"]) if job["teacher"] else None
     held = read_rows(Path(job["held"]))
     length = settings["max_length"] + settings["max_reply"]
-    before = divergence(student, teacher, tokenizer, held, length, report)
+    before = divergence(student, teacher, tokenizer, held, length, tell_progress)
     model: Any = _trained(job, student, teacher, tokenizer)
-    after = divergence(model.eval(), teacher, tokenizer, held, length, report)
+    after = divergence(model.eval(), teacher, tokenizer, held, length, tell_progress)
     write_atomic(Path(job["measured"]), json.dumps({"before": before, "after": after}).encode())
     _save(model, tokenizer, Path(job["out"]))
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from converters.child import tell_progress
 from converters.children import run_module
 from converters.distill.conversations import Conversation, Message
 from converters.distill.settings import DistillSettings
@@ -108,8 +108,7 @@ def answer_all(
             file.flush()
             os.fsync(file.fileno())
             done += len(part)
-            sys.stderr.write(f"[{done}/{len(asked)}]\n")
-            sys.stderr.flush()
+            tell_progress(done, len(asked))
 
 
 def _row(

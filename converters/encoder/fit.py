@@ -4,20 +4,21 @@
 from), ``words`` (the student's), ``depth`` (of the trunk), ``states`` (a folder of
 :mod:`converters.encoder.states`), ``labels`` (an ``.npz`` of ``intents`` (n), ``sentiments`` (n)
 and ``tags`` (all tokens, one after the other): indexes, -100 for unknown), ``sizes`` (of the
-heads), ``outside`` (index of out of scope, or -1), ``scratch`` (a folder for checkpoints, from
-which a later run continues), ``out`` (the graph ``task.onnx``), ``tested`` (a JSON list of texts to
-measure on, each a list of piece ids), ``whole`` (an ``.npy`` of what the network says of them in 32
-bits), ``threads`` and ``settings`` (those of :class:`.settings.TaskSettings`).
-``[done/all]`` lines on standard error tell how far it is.
+heads), ``outside`` (index of out of scope, or -1), ``lent`` (how many of the lines, from the first,
+may be held out in turn for calibration; 0 for none), ``apart`` (an ``.npz`` of what networks say
+that did not learn from them: ``rows``, and logits ``intents`` and ``sentiments`` of these),
+``scratch`` (a folder for checkpoints, from which a later run continues), ``out`` (the graph
+``task.onnx``), ``tested`` (a JSON list of texts to measure on, each a list of piece ids), ``whole``
+(an ``.npy`` of what the network says of them in 32 bits), ``threads`` and ``settings`` (those of
+:class:`.settings.TaskSettings`). ``[done/all]`` lines on standard error tell how far it is.
 """
 
 from __future__ import annotations
 
-import copy
 import json
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -28,63 +29,106 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from converters.child import tell_progress
 from converters.encoder.body import Trunk, Words
-from converters.encoder.objective import Wanted, loss
-from converters.encoder.settings import UNKNOWN, TaskSettings
-from converters.encoder.states import States, batches, read_states
+from converters.encoder.rounds import EVALUATED, Data, Round
+from converters.encoder.settings import TaskSettings
+from converters.encoder.states import read_states
 from converters.encoder.task import Sizes, TaskNetwork
 from edge_runtime.files import write_atomic
 from edge_runtime.nlu.e5file import E5File
 
-_DECAY: Final = 0.01
-_WARM_UP: Final = 0.1
-_CLIP: Final = 1.0
-_EVALUATED: Final = 128
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Data:
-    states: States
-    intents: Tensor
-    sentiments: Tensor
-    tags: Tensor
-    outside: int
-
-    def wanted(self, rows: list[int], tokens: int, taught: Tensor | None) -> Wanted:
-        tags = torch.full((len(rows), tokens), UNKNOWN)
-        for place, row in enumerate(rows):
-            start, end = int(self.states.offsets[row]), int(self.states.offsets[row + 1])
-            tags[place, : end - start] = self.tags[start:end]
-        picked = None if taught is None else taught[rows]
-        return Wanted(self.intents[rows], self.sentiments[rows], tags, picked)
+_PARTS: Final = 4
+_ENOUGH: Final = 1000
+"""Lines held out that calibrate well; fewer where there are fewer."""
 
 
 def fit(job: dict[str, Any]) -> None:
-    settings = TaskSettings(**job["settings"])
     torch.set_num_threads(job["threads"])
     file = E5File(Path(job["source"]))
-    sizes = Sizes(**job["sizes"])
     data = _read(job, file.shape.hidden)
-    epochs = settings.epochs_for(len(data.intents))
-    total = epochs * settings.rounds
-    scratch = Path(job["scratch"])
-    taught: Tensor | None = None
+    settings = TaskSettings(**job["settings"])
+    parts = held_out(data.intents[: job["lent"]], settings.seed)
+    everything = list(range(len(data.intents)))
+    counts = [len(everything) - len(part) for part in parts] + [len(everything)] * settings.rounds
+    total = sum(map(settings.steps_for, counts))
+    work = _Work(job, file, data, settings, total)
+    if parts:
+        _write_apart(work, parts, Path(job["apart"]))
+    taught: list[Tensor] = []
     for turn in range(settings.rounds):
-        torch.manual_seed(settings.seed + turn)
-        round_ = _Round(TaskNetwork(file, job["depth"], sizes, settings.dropout), data, settings)
-        done = scratch / f"round-{turn}.safetensors"
-        if done.exists():
-            round_.average.load_state_dict(load_file(done))
-        else:
-            report = partial(_report, total=total, before=turn * epochs)
-            round_.train(epochs, taught, scratch, report)
-            _save(round_.average, done)
+        teacher = torch.stack(taught).mean(0) if taught else None
+        round_ = work.trained(f"round-{turn}", turn, everything, teacher)
         if turn < settings.rounds - 1:
-            taught = round_.logits()
+            taught.append(round_.logits(everything)[0].log_softmax(-1))
     tested = json.loads(Path(job["tested"]).read_bytes())
     words, trunk = Words(E5File(Path(job["words"]))), Trunk(file, job["depth"])
     np.save(job["whole"], _whole(round_.average, words, trunk, tested), allow_pickle=False)
-    write_atomic(Path(job["out"]), round_.average.graph(sizes))
+    write_atomic(Path(job["out"]), round_.average.graph(work.sizes))
+
+
+@dataclass(slots=True)
+class _Work:
+    """What all trainings of a job share."""
+
+    job: dict[str, Any]
+    file: E5File
+    data: Data
+    settings: TaskSettings
+    total: int
+    done: int = 0
+
+    @property
+    def sizes(self) -> Sizes:
+        return Sizes(**self.job["sizes"])
+
+    def trained(self, name: str, turn: int, rows: Sequence[int], taught: Tensor | None) -> Round:
+        """A training on ``rows``, or what an earlier run left of it."""
+        settings = replace(self.settings, seed=self.settings.seed + turn)
+        torch.manual_seed(settings.seed)
+        network = TaskNetwork(self.file, self.job["depth"], self.sizes, settings.dropout)
+        round_ = Round(network, self.data, rows, settings)
+        scratch = Path(self.job["scratch"])
+        kept = scratch / f"{name}.safetensors"
+        if kept.exists():
+            round_.average.load_state_dict(load_file(kept))
+        else:
+            round_.train(taught, scratch / f"{name}.pt", partial(self._report, name))
+            _save(round_.average, kept)
+        self.done += settings.steps_for(len(rows))
+        return round_
+
+    def _report(self, name: str, step: int, steps: int, value: float) -> None:
+        detail = f"step {step} of {steps} in {name}, loss {value:.3f}"
+        tell_progress(self.done + step, self.total, detail)
+
+
+def held_out(intents: Tensor, seed: int) -> list[list[int]]:
+    """Rows to hold out in turn: a quarter of each intent's at a time, until they are enough.
+
+    Args:
+        intents: index of each line's intent, (n).
+        seed: of who goes with whom.
+    """
+    shuffled = np.random.default_rng(seed).permutation(len(intents))
+    dealt = shuffled[np.argsort(intents.numpy()[shuffled], kind="stable")]
+    parts = [sorted(dealt[part::_PARTS].tolist()) for part in range(_PARTS)]
+    needed = next((n for n in range(_PARTS) if sum(map(len, parts[:n])) >= _ENOUGH), _PARTS)
+    return [part for part in parts[:needed] if part]
+
+
+def _write_apart(work: _Work, parts: Sequence[list[int]], path: Path) -> None:
+    """What is said of each part by a network that learnt from the others (Stone,
+    "Cross-Validatory Choice and Assessment of Statistical Predictions", 1974)."""
+    said: list[tuple[Tensor, Tensor]] = []
+    for number, part in enumerate(parts):
+        held = set(part)
+        rows = [row for row in range(len(work.data.intents)) if row not in held]
+        said.append(work.trained(f"part-{number}", 0, rows, None).logits(part))
+    intents, sentiments = (torch.cat(logits).numpy() for logits in zip(*said, strict=True))
+    np.savez(
+        path, allow_pickle=False, rows=np.concatenate(parts), intents=intents, sentiments=sentiments
+    )
 
 
 def _whole(
@@ -94,138 +138,22 @@ def _whole(
     out = torch.zeros(len(texts), network.intent.out_features)
     order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
     with torch.inference_mode():
-        for start in range(0, len(order), _EVALUATED):
-            rows = order[start : start + _EVALUATED]
+        for start in range(0, len(order), EVALUATED):
+            rows = order[start : start + EVALUATED]
             embeddings, mask = words.batch([texts[row] for row in rows])
             out[rows] = network(trunk(embeddings, mask), mask).intent
     found: npt.NDArray[np.float32] = out.numpy()
     return found
 
 
-class _Round:
-    """One training from the start to an averaged network."""
-
-    def __init__(self, network: TaskNetwork, data: _Data, settings: TaskSettings) -> None:
-        self._network = network
-        self._data = data
-        self._settings = settings
-        self.average = _copy(network)
-        self._step = 0
-        heads = [*network.intent.parameters(), *network.sentiment.parameters()]
-        heads += network.tags.parameters()
-        self._optimizer = torch.optim.AdamW(
-            [
-                {"params": list(network.layers.parameters()), "lr": settings.learning_rate},
-                {"params": heads, "lr": settings.head_rate},
-            ],
-            weight_decay=_DECAY,
-            fused=True,
-        )
-        self._rates = [float(group["lr"]) for group in self._optimizer.param_groups]
-
-    def train(
-        self, epochs: int, taught: Tensor | None, scratch: Path, report: Callable[[float], None]
-    ) -> None:
-        lines = len(self._data.intents)
-        steps = -(-lines // self._settings.batch) * epochs
-        kept = scratch / "checkpoint.pt"
-        for epoch in range(self._resume(kept), epochs):
-            self._network.train()
-            order = np.random.default_rng((self._settings.seed, epoch)).permutation(lines)
-            at = batches(self._data.states.lengths, self._settings.batch, order.tolist())
-            for number, rows in enumerate(at):
-                self._learn(rows, taught, steps)
-                if number % 20 == 0:
-                    report(epoch + number * self._settings.batch / lines)
-            self._keep(kept, epoch + 1)
-        kept.unlink(missing_ok=True)
-
-    def logits(self) -> Tensor:
-        """Intent logits of every line, (n, intents)."""
-        states = self._data.states
-        order = np.argsort(states.lengths, kind="stable").tolist()
-        out = torch.zeros(len(order), self.average.intent.out_features)
-        self.average.eval()
-        with torch.inference_mode(), _autocast():
-            for start in range(0, len(order), _EVALUATED):
-                rows = order[start : start + _EVALUATED]
-                hidden, mask = map(torch.from_numpy, states.batch(rows))
-                out[rows] = self.average(hidden, mask).intent
-        return out
-
-    def _learn(self, rows: list[int], taught: Tensor | None, steps: int) -> None:
-        hidden, mask = map(torch.from_numpy, self._data.states.batch(rows))
-        wanted = self._data.wanted(rows, hidden.shape[1], taught)
-        share = _rate(self._step, steps)
-        for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
-            group["lr"] = rate * share
-        with _autocast():
-            value = loss(self._network, hidden, mask, wanted, self._data.outside)
-        self._optimizer.zero_grad()
-        value.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self._network.parameters(), _CLIP)
-        self._optimizer.step()
-        self._step += 1
-        # Early on, when the weights still move fast, the average follows closely.
-        decay = min(self._settings.averaging, (1 + self._step) / (10 + self._step))
-        with torch.no_grad():
-            torch._foreach_lerp_(
-                list(self.average.parameters()), list(self._network.parameters()), 1 - decay
-            )
-
-    def _keep(self, path: Path, epoch: int) -> None:
-        unfinished = path.with_suffix(".partial")
-        state = {
-            "network": self._network.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
-            "random": torch.get_rng_state(),
-            "step": self._step,
-            "epoch": epoch,
-        }
-        torch.save(state, unfinished)
-        unfinished.replace(path)
-
-    def _resume(self, path: Path) -> int:
-        """The epoch to begin with; this run's own checkpoint is read as plain tensors."""
-        if not path.exists():
-            return 0
-        state = torch.load(path, weights_only=True)
-        self._network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        self._optimizer.load_state_dict(state["optimizer"])
-        torch.set_rng_state(state["random"])
-        self._step = state["step"]
-        return int(state["epoch"])
-
-
-def _read(job: dict[str, Any], width: int) -> _Data:
+def _read(job: dict[str, Any], width: int) -> Data:
     states = read_states(Path(job["states"]), width)
     with np.load(job["labels"], allow_pickle=False) as stored:
         intents, sentiments, tags = (
             torch.from_numpy(stored[name].astype(np.int64))
             for name in ("intents", "sentiments", "tags")
         )
-    return _Data(states, intents, sentiments, tags, job["outside"])
-
-
-def _copy(network: TaskNetwork) -> TaskNetwork:
-    return copy.deepcopy(network).requires_grad_(False).eval()
-
-
-def _rate(step: int, steps: int) -> float:
-    """Up to 1 over the first tenth, then down to 0, both in a straight line."""
-    warm = max(1, int(steps * _WARM_UP))
-    return (step + 1) / warm if step < warm else max(0.0, (steps - step) / (steps - warm))
-
-
-def _autocast() -> torch.autocast:
-    # bfloat16 is twice as fast where the processor multiplies it, and far slower where not.
-    return torch.autocast("cpu", torch.bfloat16, enabled=_multiplies_bfloat16())
-
-
-def _multiplies_bfloat16() -> bool:
-    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
+    return Data(states, intents, sentiments, tags, job["outside"])
 
 
 def _save(network: TaskNetwork, path: Path) -> None:
@@ -233,11 +161,6 @@ def _save(network: TaskNetwork, path: Path) -> None:
     weights = {name: value.contiguous() for name, value in network.state_dict().items()}
     save_file(weights, unfinished)
     unfinished.replace(path)
-
-
-def _report(done: float, *, before: int, total: int) -> None:
-    sys.stderr.write(f"[{int((before + done) * 100)}/{total * 100}]\n")
-    sys.stderr.flush()
 
 
 def main(arguments: list[str]) -> int:

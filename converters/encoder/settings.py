@@ -19,7 +19,7 @@ class TaskSettings:
 
     Args:
         epochs: passes over the lines in each round; small sets get more.
-        rounds: how often to train; every round after the first also learns from the one before.
+        rounds: how often to train; every round after the first also learns from all before it.
         learning_rate: of the layers; the heads' is ``head_rate``.
         head_rate: of the heads.
         batch: lines a step, each seen twice.
@@ -61,3 +61,7 @@ class TaskSettings:
         """Passes over ``lines`` lines: enough for the heads to settle on a small set, too."""
         a_pass = -(-lines // self.batch)
         return max(self.epochs, min(_MOST_EPOCHS, -(-_LEAST_STEPS // a_pass)))
+
+    def steps_for(self, lines: int) -> int:
+        """Batches of all passes over ``lines`` lines."""
+        return -(-lines // self.batch) * self.epochs_for(lines)

@@ -16,10 +16,10 @@ import numpy.typing as npt
 
 from converters.progress import Report
 from edge_runtime.bundles.blobs import require_space
+from edge_runtime.modelfiles import PIECES, TRUNK, WORDS
 from edge_runtime.nlu import Vectors
 from edge_runtime.nlu.e5file import E5File
 from edge_runtime.nlu.session import Session
-from edge_runtime.nlu.student import PIECES, TRUNK, WORDS
 from edge_runtime.nlu.tokenizer import Pieces, Tokenizer
 
 MAX_TOKENS: Final = 64

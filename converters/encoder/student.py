@@ -26,8 +26,9 @@ from edge_runtime.bundles.blobs import storage_errors
 from edge_runtime.bundles.manifest import BundleManifest, Component
 from edge_runtime.errors import ModelMissingError
 from edge_runtime.files import sync_folder, write_atomic
+from edge_runtime.modelfiles import EMBEDDING, PIECES, TRUNK, WORDS
 from edge_runtime.nlu.e5file import E5File, Shape
-from edge_runtime.nlu.student import EMBEDDING, PIECES, STUDENT_BASE, TRUNK, WORDS
+from edge_runtime.nlu.student import STUDENT_BASE
 from edge_runtime.nlu.tokenizer import piece_index
 
 ENCODER: Final = "multilingual-e5-small-q4"

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from converters.errors import OptionError
+from converters.errors import ConversionError, OptionError
 from converters.evaluate.engines import check_model, engine_of, stored_bits
 from converters.evaluate.faithfulness import worst, wrong_table
 from converters.evaluate.grid import grid_share
-from converters.evaluate.llm import Conditions, finished, run_measure
+from converters.evaluate.llm import Conditions, finished
 from converters.evaluate.machine import machine_name
 from converters.evaluate.nlu import dataset_name
 from converters.evaluate.pages import table
 from converters.evaluate.pictures import bars, scatter
+from converters.evaluate.shelf import Shelf
 from converters.progress import Report, silent
 from converters.texts import check_text
 
@@ -68,10 +70,19 @@ class Format:
 
 
 @dataclass(frozen=True, slots=True)
+class Failure:
+    """A model that could not be measured, and why not."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
-    """All formats, the reference first."""
+    """All formats that could be measured, the reference first, and those that could not."""
 
     formats: tuple[Format, ...]
+    failed: tuple[Failure, ...]
     text: str
     task: str
     machine: str
@@ -101,6 +112,7 @@ class Comparison:
         ]
         lines += [*table(("format", *columns.values(), "verdict"), rows), ""]
         lines += [f"- {item.name}: {item.verdict.why}" for item in self.formats[1:]]
+        lines += [f"- {item.name} could not be measured: {item.why}" for item in self.failed]
         lines += ["", *self._by_language(), *(f"- {note}" for note in self.notes)]
         for item in self.formats:
             if item.wrong:
@@ -108,6 +120,8 @@ class Comparison:
         return "\n".join(lines) + "\n"
 
     def figures(self) -> list[str]:
+        if not self.formats[1:]:
+            return []
         kl = {
             item.name: (item.metrics["size_mb"], item.metrics["mean_kl"])
             for item in self.formats[1:]
@@ -142,23 +156,28 @@ def compare(
     conditions: Conditions,
     *,
     reference: Path,
+    kept: Path | None = None,
     progress: Report = silent,
 ) -> Comparison:
     """Measure ``reference`` and then each of ``models`` against it.
 
     A format of 8 bits may lose one hundredth of the reference's task scores, one of 4 bits three.
+    A model that fails is told of in the result and costs the others nothing.
 
     Args:
         models: GGUF files and folders of ONNX or safetensors; the reference among them is skipped.
         conditions: text, task, threads.
         reference: the unquantised model.
+        kept: a folder that holds what is measured until all of it is, so that another run with the
+            same conditions takes only what is missing; nothing is kept where ``None``.
         progress: told how far it is.
 
     Raises:
-        OptionError: nothing to compare, or two models with one name.
+        OptionError: nothing to compare, two models with one name, or another process uses ``kept``.
         ModelFileError: a model is no sound file or folder.
         DatasetError: the text is missing, empty, too long or not UTF-8.
-        ConversionError: an engine failed, or two models have different vocabularies.
+        ConversionError: an engine failed on the reference.
+        StorageError: the disk is full or cannot be written.
     """
     others = [model for model in models if model.resolve() != reference.resolve()]
     names = [model.name for model in (reference, *others)]
@@ -168,32 +187,37 @@ def compare(
         check_model(model)
     check_text(conditions.text)
     with tempfile.TemporaryDirectory() as work:
-        saved = Path(work) / "reference.npz"
-        found: list[Format] = []
-        for model in (reference, *others):
-            first = model is reference
-            measured = run_measure(
-                model,
-                conditions,
-                progress,
-                step=f"measuring {model.name}",
-                reference=None if first else saved,
-                save=saved if first else None,
-            )
-            result = finished(model, measured, conditions, bars={}, progress=progress)
-            metrics = result.card.metrics
-            against = found[0].metrics if found else None
-            verdict = judged(metrics, against, stored_bits(model))
-            wrong = worst(result.outcomes, _WORST)
-            found.append(Format(model.name, result.card.subject, metrics, verdict, wrong))
+        shelf = Shelf(kept or Path(work), reference, conditions)
+        with shelf.open():
+            found = [_format(reference, shelf, None, progress)]
+            failed: list[Failure] = []
+            for model in others:
+                try:
+                    found.append(_format(model, shelf, found[0].metrics, progress))
+                except ConversionError as error:
+                    failed.append(Failure(model.name, error.message))
+            if kept is not None and not failed:
+                shutil.rmtree(kept)
     return Comparison(
         tuple(found),
+        tuple(failed),
         dataset_name(conditions.text),
         conditions.task.name if conditions.task else "",
         machine_name(),
         conditions.threads,
         _notes(reference),
     )
+
+
+def _format(
+    model: Path, shelf: Shelf, against: Mapping[str, float] | None, progress: Report
+) -> Format:
+    taken = shelf.measured(model, progress)
+    result = finished(model, taken.metrics, taken.replies, shelf.conditions, bars={})
+    metrics = result.card.metrics
+    verdict = judged(metrics, against, stored_bits(model))
+    wrong = worst(result.outcomes, _WORST)
+    return Format(model.name, result.card.subject, metrics, verdict, wrong)
 
 
 def judged(

@@ -11,14 +11,13 @@ from converters.errors import ModelFileError
 from converters.formats import refuse_pickle
 from converters.gguf import read_header
 from edge_runtime.bundles.blobs import sha256_of
-from edge_runtime.generation.registry import ADAPTER
+from edge_runtime.modelfiles import ADAPTER, GGUF
 
 EngineName = Literal["llama", "onnx", "torch"]
 
 _EIGHT: Final = 7.0
 _SIXTEEN: Final = 15.0
 _EIGHT_BIT_OPERATORS: Final = (b"MatMulInteger", b"DynamicQuantizeLinear", b"DequantizeLinear")
-_GGUF: Final = "model.gguf"
 _PICKLES: Final = frozenset({".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"})
 
 
@@ -29,7 +28,7 @@ def engine_of(model: Path) -> EngineName:
     Raises:
         ModelFileError: it is none of them.
     """
-    if model.is_file() or (model / _GGUF).is_file():
+    if model.is_file() or (model / GGUF).is_file():
         return "llama"
     if (model / "model.onnx").is_file():
         return "onnx"
@@ -44,8 +43,8 @@ def engine_of(model: Path) -> EngineName:
 def gguf_files(model: Path) -> dict[str, Path]:
     """A GGUF model's files by the names that the runtime gives them."""
     if model.is_file():
-        return {_GGUF: model}
-    names = (_GGUF, ADAPTER)
+        return {GGUF: model}
+    names = (GGUF, ADAPTER)
     return {name: model / name for name in names if (model / name).is_file()}
 
 
@@ -83,7 +82,7 @@ def stored_bits(model: Path) -> int:
     """
     if engine_of(model) != "llama":
         return _onnx_bits(model / "model.onnx")
-    header = read_header(gguf_files(model)[_GGUF])
+    header = read_header(gguf_files(model)[GGUF])
     matrices = [tensor for tensor in header.tensors if tensor.matrix]
     bits = sum(tensor.size for tensor in matrices) * 8 / sum(t.weights for t in matrices)
     return 4 if bits < _EIGHT else 8 if bits < _SIXTEEN else 16

@@ -10,11 +10,12 @@ from typing import Any
 import llama_cpp
 import numpy as np
 
+from converters.child import Refused
 from converters.evaluate.engines import gguf_files
-from converters.evaluate.scoring import BLOCK, CONTEXT, Logits, Refused
+from converters.evaluate.scoring import BLOCK, CONTEXT, Logits
 from edge_runtime.errors import EngineError
 from edge_runtime.generation.llama import attach_adapter
-from edge_runtime.generation.registry import ADAPTER
+from edge_runtime.modelfiles import ADAPTER, GGUF
 
 
 class LlamaScorer:
@@ -29,7 +30,7 @@ class LlamaScorer:
         llama_cpp.llama_backend_init()
         files = gguf_files(path)
         params = llama_cpp.llama_model_default_params()
-        weights = str(files["model.gguf"]).encode()
+        weights = str(files[GGUF]).encode()
         self._model = llama_cpp.llama_model_load_from_file(weights, params)
         if not self._model:
             raise Refused(f"llama.cpp cannot load {path}.")

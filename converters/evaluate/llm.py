@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -109,16 +109,28 @@ def evaluate_llm(
             run_measure(reference, whole, progress, step=step, save=expected)
         step = f"measuring {model.name}"
         found = run_measure(model, conditions, progress, step=step, reference=expected)
-    return finished(model, found, conditions, bars=bars, progress=progress)
+    return finished(model, found, asked(model, conditions, progress), conditions, bars=bars)
+
+
+def asked(model: Path, conditions: Conditions, progress: Report) -> tuple[str, ...]:
+    """What ``model`` replies to the questions of the task; nothing where there is none.
+
+    Raises:
+        ConversionError: the engine failed.
+    """
+    if conditions.task is None:
+        return ()
+    questions, threads = conditions.task.questions, conditions.threads
+    return replies_of(model, questions, threads=threads, progress=progress)
 
 
 def finished(
     model: Path,
     found: Mapping[str, float],
+    replies: Sequence[str],
     conditions: Conditions,
     *,
     bars: Mapping[str, Bar],
-    progress: Report,
 ) -> Measured:
     """What was measured on the text, the model's size, and its task scores, as a card."""
     size = model_size(model)
@@ -128,7 +140,6 @@ def finished(
     outcomes: tuple[Outcome, ...] = ()
     dataset, task = dataset_name(conditions.text), conditions.task
     if task is not None:
-        replies = replies_of(model, task.questions, threads=conditions.threads, progress=progress)
         outcomes = judge(task.questions, replies, task.lexicon)
         metrics |= task_metrics(outcomes)
         dataset = f"{dataset}, {task.name}"

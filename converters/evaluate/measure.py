@@ -16,10 +16,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from converters.child import Refused, answer
 from converters.evaluate.engines import engine_of
 from converters.evaluate.scoring import (
     Reference,
-    Refused,
     Scorer,
     expectations,
     reply_accuracy,
@@ -52,6 +52,7 @@ def open_scorer(model: Path, threads: int) -> Scorer:
 
 
 def measure(job: dict[str, Any]) -> dict[str, float]:
+    os.environ["OMP_NUM_THREADS"] = str(job["threads"])
     model = open_scorer(Path(job["model"]), job["threads"])
     tokens = model.tokens(Path(job["text"]).read_text("utf-8"))
     windows = windows_of(tokens, job["max_tokens"])
@@ -68,15 +69,7 @@ def measure(job: dict[str, Any]) -> dict[str, float]:
 
 
 def main(arguments: list[str]) -> int:
-    job = json.loads(arguments[0])
-    os.environ["OMP_NUM_THREADS"] = str(job["threads"])
-    try:
-        result = measure(job)
-    except Refused as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    sys.stdout.write(json.dumps(result))
-    return 0
+    return answer(measure, arguments)
 
 
 if __name__ == "__main__":

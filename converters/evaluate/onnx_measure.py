@@ -7,7 +7,8 @@ from pathlib import Path
 
 from tokenizers import Tokenizer  # type: ignore[import-untyped]
 
-from converters.evaluate.scoring import Logits, Refused
+from converters.child import Refused
+from converters.evaluate.scoring import Logits
 from edge_runtime.errors import EngineError
 from edge_runtime.generation.onnx_decoder import OnnxDecoder
 

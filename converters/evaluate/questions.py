@@ -7,16 +7,15 @@ by the customer's question and the reply.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from converters.errors import DatasetError
+from converters.jsonlines import json_lines
 from edge_runtime.generation import Prompt
 
-_MAX_LINE_BYTES: Final = 200_000
 _MAX_ROWS: Final = 100_000
 _MAX_CHARS: Final = 20_000
 _SHAPE: Final = (
@@ -41,7 +40,10 @@ def read_questions(path: Path, limit: int) -> tuple[Question, ...]:
     Raises:
         DatasetError: the file is missing or empty, or a line is wrong; names file and line.
     """
-    found = tuple(_questions(path))
+    found = tuple(
+        _question(value, path, number)
+        for number, value in json_lines(path, most=_MAX_ROWS, hint=_SHAPE)
+    )
     if not found:
         raise DatasetError("The file holds no conversations.", file=path, hint=_SHAPE)
     return balanced(found, limit)
@@ -65,29 +67,10 @@ def _spread(questions: Sequence[Question], count: int) -> list[Question]:
     return [questions[place * len(questions) // count] for place in range(count)]
 
 
-def _questions(path: Path) -> Iterator[Question]:
-    try:
-        with path.open("rb") as file:
-            for number in range(1, _MAX_ROWS + 1):
-                line = file.readline(_MAX_LINE_BYTES + 1)
-                if not line:
-                    return
-                if line.strip():
-                    yield _question(line, path, number)
-    except OSError as error:
-        raise DatasetError(f"The file cannot be read: {error.strerror}.", file=path) from error
-
-
-def _question(line: bytes, path: Path, number: int) -> Question:
+def _question(value: Any, path: Path, number: int) -> Question:
     def wrong(message: str) -> DatasetError:
         return DatasetError(message, file=path, line=number, hint=_SHAPE)
 
-    if len(line) > _MAX_LINE_BYTES:
-        raise wrong(f"The line is longer than {_MAX_LINE_BYTES} bytes.")
-    try:
-        value: Any = json.loads(line)
-    except (ValueError, RecursionError):
-        raise wrong("The line is not JSON in UTF-8.") from None
     messages = value.get("messages") if isinstance(value, dict) else None
     if not isinstance(messages, list):
         raise wrong("The line has no 'messages'.")

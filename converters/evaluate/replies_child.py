@@ -12,9 +12,8 @@ import threading
 from pathlib import Path
 from typing import Any, Final
 
+from converters.child import answer, tell_progress
 from converters.evaluate.engines import engine_of, gguf_files
-from converters.evaluate.scoring import Refused, report
-from edge_runtime.errors import EngineError
 from edge_runtime.generation import LanguageModel, Prompt
 
 _CONTEXT: Final = 2048
@@ -50,7 +49,7 @@ def reply_to_all(job: dict[str, Any]) -> list[str]:
     prompts = [Prompt(*parts) for parts in json.loads(Path(job["prompts"]).read_text("utf-8"))]
     replies = []
     for done, prompt in enumerate(prompts):
-        report(done, len(prompts))
+        tell_progress(done, len(prompts))
         pieces = model.stream(
             prompt,
             max_tokens=job["max_tokens"],
@@ -62,13 +61,7 @@ def reply_to_all(job: dict[str, Any]) -> list[str]:
 
 
 def main(arguments: list[str]) -> int:
-    try:
-        replies = reply_to_all(json.loads(arguments[0]))
-    except (Refused, EngineError) as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    sys.stdout.write(json.dumps(replies))
-    return 0
+    return answer(reply_to_all, arguments)
 
 
 if __name__ == "__main__":

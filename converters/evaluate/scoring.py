@@ -8,7 +8,6 @@ every format of a model is held against the same numbers and no process runs two
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,7 +16,9 @@ from typing import Any, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from converters.child import Refused, tell_progress
 from edge_runtime.engines import peak_mb
+from edge_runtime.files import atomic_writer
 from edge_runtime.generation import Prompt
 from edge_runtime.generation.chatml import ANSWER, END, SYSTEM, USER
 
@@ -34,10 +35,6 @@ _PROMPT: Final = 64
 _GENERATED: Final = 48
 _PREFILL_WINDOWS: Final = 2
 _KEPT: Final = 2048
-
-
-class Refused(Exception):
-    """Why the job cannot be done, one sentence."""
 
 
 class Scorer(Protocol):
@@ -96,7 +93,7 @@ class Reference:
             return cls(stored["tokens"], stored["likeliest"], stored["log_chances"])
 
     def save(self, path: Path) -> None:
-        with path.open("wb") as file:
+        with atomic_writer(path) as file:
             np.savez(
                 file,
                 tokens=self.tokens,
@@ -178,7 +175,7 @@ def expectations(
     surprise, scored, divergence, agreed, seen = 0.0, 0, 0.0, 0, 0
     kept: list[tuple[Any, Logits]] = []
     for done, window in enumerate(windows):
-        report(done, len(windows))
+        tell_progress(done, len(windows))
         model.forget()
         for start, block in _blocks(window):
             chances = log_softmax(model.read(block, start, all_rows=True))
@@ -208,7 +205,7 @@ def reply_accuracy(model: Scorer, asked: Sequence[tuple[Prompt, str]]) -> dict[s
     """
     right, judged = 0, 0
     for done, (prompt, reply) in enumerate(asked):
-        report(done, len(asked))
+        tell_progress(done, len(asked))
         begun = chat_tokens(model, prompt)
         hoped = [*model.tokens(reply), model.markup(END)[0]]
         tokens = [*begun, *hoped[:-1]]
@@ -258,12 +255,6 @@ def windows_of(tokens: Sequence[int], limit: int) -> list[Sequence[int]]:
     if not found:
         raise Refused("The text is too short to measure anything on.")
     return found
-
-
-def report(done: int, total: int) -> None:
-    """Tell the parent how far the job is."""
-    sys.stderr.write(f"[{done}/{total}]\n")
-    sys.stderr.flush()
 
 
 def _blocks(tokens: Sequence[int]) -> Iterator[tuple[int, Sequence[int]]]:

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 
-from converters.evaluate.scoring import Logits, Refused, chat_tokens
+from converters.child import Refused
+from converters.evaluate.scoring import Logits, chat_tokens
 from edge_runtime.generation import Prompt
 from edge_runtime.generation.chatml import (
     END,

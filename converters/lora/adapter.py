@@ -9,9 +9,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from converters.checkpoints import TensorInfo, read_tensors
+from converters.checkpoints import TensorInfo, read_object, read_tensors
 from converters.errors import ModelFileError
 from converters.evaluate.engines import model_digest
 from edge_runtime.files import write_atomic
@@ -19,7 +19,7 @@ from edge_runtime.files import write_atomic
 CONFIG: Final = "adapter_config.json"
 WEIGHTS: Final = "adapter_model.safetensors"
 _BASE: Final = "base.json"
-_MAX_JSON: Final = 2**20
+_NONE: Final = "is no adapter", "Name the folder that 'edge-convert train' wrote."
 _PICKLE: Final = "adapter_model.bin"
 _UNSUPPORTED: Final = (
     *("use_dora", "modules_to_save", "rank_pattern", "alpha_pattern", "lora_bias"),
@@ -52,7 +52,7 @@ def read_adapter(path: Path) -> Adapter:
     Raises:
         ModelFileError: it is no adapter, damaged, or of a kind that cannot be merged.
     """
-    config = _json(path / CONFIG)
+    config = read_object(path / CONFIG, missing=_NONE)
     if config.get("peft_type") != "LORA":
         raise ModelFileError(f"{path} is no LoRA adapter.")
     for key in _UNSUPPORTED:
@@ -106,7 +106,7 @@ def check_base(path: Path, base: Path) -> None:
     """
     if not (path / _BASE).exists():
         return
-    wanted = _json(path / _BASE).get("base")
+    wanted = read_object(path / _BASE, missing=_NONE).get("base")
     found = model_digest(base)
     if wanted != found:
         raise ModelFileError(
@@ -114,21 +114,3 @@ def check_base(path: Path, base: Path) -> None:
             f"is {found[:12]}.",
             hint="Name the model that the adapter was trained on.",
         )
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            found = json.loads(file.read(_MAX_JSON))
-    except FileNotFoundError as error:
-        raise ModelFileError(
-            f"{path.parent} is no adapter: it has no {path.name}.",
-            hint="Name the folder that 'edge-convert train' wrote.",
-        ) from error
-    except OSError as error:
-        raise ModelFileError(f"{path} cannot be read: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:
-        raise ModelFileError(f"{path} is not JSON.") from error
-    if not isinstance(found, dict):
-        raise ModelFileError(f"{path} is not a JSON object.")
-    return found

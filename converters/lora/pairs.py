@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from converters.distill.conversations import Message, json_lines, read_prompt
+from converters.distill.conversations import Message, read_prompt
 from converters.errors import DatasetError
+from converters.jsonlines import json_lines
 
 _MAX_RATING: Final = 1e9
 _SHAPE: Final = (

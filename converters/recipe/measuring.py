@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from converters.distill.conversations import read_conversations
+from converters.errors import ConversionError
 from converters.evaluate.compare import compare
 from converters.evaluate.llm import Conditions, Task, read_task
 from converters.evaluate.pages import write_pages
@@ -55,14 +56,27 @@ def evaluate_all(
     into ``out``; a card's only bar is what the comparison allows its format to lose.
 
     Raises:
-        DatasetError, ModelFileError, ConversionError, StorageError: as :func:`compare` says.
+        DatasetError, ModelFileError, StorageError: as :func:`compare` says.
+        ConversionError: a format could not be measured; the others are not measured again.
     """
     text = domain_text(data, out / ".text")
     task: Task | None = None
     if data.suffix == _CONVERSATIONS and pack is not None and options.replies:
         task = read_task(data, pack, options.replies)
     conditions = Conditions(text, options.max_tokens, threads, task)
-    found = compare(list(formats.values()), conditions, reference=reference, progress=progress)
+    found = compare(
+        list(formats.values()),
+        conditions,
+        reference=reference,
+        kept=out / ".measured",
+        progress=progress,
+    )
+    if found.failed:
+        told = "; ".join(f"{item.name}: {item.why}" for item in found.failed)
+        raise ConversionError(
+            f"Not every format could be measured: {told}",
+            hint="What was measured is kept: the next run takes only what is missing.",
+        )
     by_file = {item.name: item for item in found.formats}
     dataset = f"{found.text}, {found.task}" if found.task else found.text
     for name, path in formats.items():

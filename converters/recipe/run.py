@@ -97,8 +97,10 @@ def _carry_out(stage: Stage, decision: Decision, workspace: Workspace, progress:
 def _part(progress: Report, name: str, index: int, count: int) -> Report:
     """Progress of one stage as a part of the whole run's."""
 
-    def report(step: str, share: float) -> None:
-        progress(f"[{index + 1}/{count}] {name}: {step}", (index + min(1.0, share)) / count)
+    def report(step: str, share: float, detail: str = "", /) -> None:
+        within = min(1.0, share)
+        of_all = (index + within) / count
+        progress(f"[{index + 1}/{count}] {name}: {step}", of_all, detail or f"{within:.0%}")
 
     return report
 

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
+import numpy as np
+
 from edge_runtime.errors import AudioError
 from edge_runtime.turn import Audio, Samples, Transcript
 
@@ -93,3 +95,9 @@ def check_rate(audio: Audio) -> None:
     """
     if audio.rate != RATE:
         raise AudioError(f"Speech can only be recognised at {RATE} Hz, not at {audio.rate} Hz.")
+
+
+def hum() -> Audio:
+    """A second of made-up sound for smoke tests."""
+    wave = 0.1 * np.sin(np.arange(RATE) * (2 * np.pi * 150 / RATE))
+    return Audio(wave.astype(np.float32), RATE)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_runtime.asr.base import RATE, RecognitionStream, check_rate
+from edge_runtime.asr.base import RATE, RecognitionStream, check_rate, hum
 from edge_runtime.asr.text import tidy
 from edge_runtime.errors import EngineError, LanguageError, ModelCorruptError, ModelMissingError
 from edge_runtime.turn import Audio, Samples, Transcript
@@ -74,8 +74,7 @@ class VoskRecognizer:
         Raises:
             EngineError: the engine does not work on this machine.
         """
-        hum = 0.1 * np.sin(np.arange(RATE) * (2 * np.pi * 150 / RATE))
-        self.transcribe(Audio(hum.astype(np.float32), RATE), language=None)
+        self.transcribe(hum(), language=None)
 
     def _stream(self, language: str | None) -> VoskStream:
         if self._model is None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_runtime.asr.base import RATE, check_rate
+from edge_runtime.asr.base import RATE, check_rate, hum
 from edge_runtime.asr.prompt import initial_prompt, is_echo
 from edge_runtime.asr.text import tidy
 from edge_runtime.asr.window import (
@@ -110,8 +110,7 @@ class WhisperRecognizer:
         Raises:
             EngineError: the engine does not work on this machine.
         """
-        hum = 0.1 * np.sin(np.arange(RATE) * (2 * np.pi * 150 / RATE))
-        self.transcribe(Audio(hum.astype(np.float32), RATE), language=None)
+        self.transcribe(hum(), language=None)
 
     def _hear(
         self,

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from edge_runtime.bundles.blobs import storage_errors
-from edge_runtime.bundles.catalogue import natural_key, safe_name
+from edge_runtime.bundles.names import natural_key, safe_name
 from edge_runtime.errors import EdgeRuntimeError, ModelCorruptError
 
 _BLOCK = 2**20

@@ -6,12 +6,13 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from edge_runtime.bundles.names import safe_name
 from edge_runtime.errors import ConfigError
 
 CATALOGUE_FILE = Path(__file__).parent / "data" / "catalog.toml"
@@ -24,17 +25,6 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
 _PYTHON = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9.!+_-]*")
 _NPM = re.compile(r"(@[a-z0-9-]+/)?[a-z0-9][a-z0-9._-]*@[0-9][A-Za-z0-9.+-]*")
 _SHA256 = r"^[0-9a-f]{64}$"
-
-
-def safe_name(name: str) -> bool:
-    """Whether ``name`` is a plain relative path that stays inside its folder."""
-    return (
-        0 < len(name) <= 240
-        and "\\" not in name
-        and name.isprintable()
-        and all(part not in {"", ".", ".."} for part in name.split("/"))
-        and ":" not in name
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,9 +286,3 @@ def _acceptable_address(url: str) -> bool:
     return bool(parts.hostname) and (
         parts.scheme == "https" or (parts.scheme == "http" and loopback)
     )
-
-
-def natural_key(member: str) -> tuple[tuple[int, int | str], ...]:
-    """Sort key under which part2 comes before part10."""
-    pieces = re.split(r"(\d+)", PurePosixPath(member).as_posix())
-    return tuple((0, int(p)) if p.isdigit() else (1, p) for p in pieces)

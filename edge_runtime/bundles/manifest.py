@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from edge_runtime.bundles.catalogue import safe_name
 from edge_runtime.bundles.documents import Strict, canonical_json, read_document
+from edge_runtime.bundles.names import safe_name
 
 _MAX_FILE_BYTES = 64 * 2**30
 _Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")]

@@ -13,15 +13,15 @@ from pathlib import Path, PurePosixPath
 
 from edge_runtime.bundles.blobs import BlobStore
 from edge_runtime.bundles.manifest import BundleManifest
-from edge_runtime.bundles.slots import SlotName, Slots
+from edge_runtime.bundles.slots import Slots
+from edge_runtime.bundles.slotstate import SlotName
 from edge_runtime.errors import EdgeRuntimeError, ModelCorruptError
+from edge_runtime.modelfiles import ADAPTER, EMBEDDING, GGUF, LABELS, PIECES, TASK, TRUNK, WORDS
 
 logger = logging.getLogger(__name__)
 
-ADAPTER = "adapter.gguf"
-"""The name of a LoRA adapter; the bundle's other GGUF file is the model it belongs to."""
-ENCODER = frozenset({"words.bin", "pieces.npy", "trunk.onnx", "embedding.onnx"})
-HEADS = frozenset({"labels.json", "task.onnx"})
+ENCODER = frozenset({WORDS, PIECES, TRUNK, EMBEDDING})
+HEADS = frozenset({LABELS, TASK})
 _NO_MODELS = ("pack", "cards")
 
 
@@ -126,7 +126,7 @@ def _language_model(files: Mapping[str, Path]) -> Mapping[str, Path]:
         )
     if not models:
         return {}
-    alone = {"model.gguf": models[0]}
+    alone = {GGUF: models[0]}
     return {**alone, ADAPTER: adapters[0]} if adapters else alone
 
 

@@ -18,62 +18,23 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
-
-from pydantic import Field
 
 from edge_runtime.bundles.blobs import BlobStore, check_file, exclusive, storage_errors
-from edge_runtime.bundles.documents import Strict, canonical_json, read_document
 from edge_runtime.bundles.manifest import BundleManifest
+from edge_runtime.bundles.slotstate import (
+    MAX_FAILED_STARTS,
+    Proved,
+    SlotName,
+    SlotState,
+    read_proved,
+    read_state,
+    write_proved,
+    write_state,
+)
 from edge_runtime.errors import ModelError, ModelMissingError
 from edge_runtime.files import write_atomic
-
-SlotName = Literal["a", "b"]
-MAX_FAILED_STARTS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class SlotState:
-    """Which slot runs, which one last worked, and how often the running one failed to start.
-
-    ``fallen`` is the slot of a bundle that was taken back, until that has been noted.
-    """
-
-    active: SlotName | None = None
-    good: SlotName | None = None
-    failed_starts: int = 0
-    fallen: SlotName | None = None
-
-    @property
-    def on_trial(self) -> bool:
-        """Whether the running bundle has yet to prove itself."""
-        return self.active is not None and self.active != self.good
-
-
-@dataclass(frozen=True, slots=True)
-class Proved:
-    """A bundle that started and served: its name, version and its manifest's sha256."""
-
-    name: str
-    version: str
-    sha256: str
-
-
-class _Proved(Strict):
-    schema_: Literal[1] = Field(alias="schema")
-    name: str = Field(min_length=1, max_length=64)
-    version: str = Field(min_length=1, max_length=64)
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-
-
-class _State(Strict):
-    schema_: Literal[1] = Field(alias="schema")
-    active: SlotName | None
-    good: SlotName | None
-    failed_starts: int = Field(ge=0, le=MAX_FAILED_STARTS)
-    fallen: SlotName | None = None
 
 
 class Slots:
@@ -95,13 +56,7 @@ class Slots:
         Raises:
             ModelCorruptError: the state file is damaged.
         """
-        with storage_errors(self.root):
-            try:
-                data = (self.root / "state.json").read_bytes()
-            except FileNotFoundError:
-                return SlotState()
-        document = read_document(_State, data, "slot state")
-        return SlotState(**document.model_dump(exclude={"schema_"}))
+        return read_state(self.root)
 
     @property
     def inactive(self) -> SlotName:
@@ -191,14 +146,14 @@ class Slots:
         name = self.inactive
         self.files(name)
         with self._changing():
-            self._write(replace(self.state, active=name, failed_starts=0))
+            write_state(self.root, replace(self.state, active=name, failed_starts=0))
         return name
 
     def commit(self) -> None:
         """The running bundle works: it is now what a later failure falls back to."""
         with self._changing():
             state = self.state
-            self._write(SlotState(active=state.active, good=state.active))
+            write_state(self.root, SlotState(active=state.active, good=state.active))
 
     def roll_back(self) -> SlotState:
         """Take a bundle on trial back: the last good slot runs, or the device's own models."""
@@ -208,14 +163,16 @@ class Slots:
     def _rolled_back(self) -> SlotState:
         state = self.state
         if state.on_trial:
-            self._write(SlotState(active=state.good, good=state.good, fallen=state.active))
+            write_state(
+                self.root, SlotState(active=state.good, good=state.good, fallen=state.active)
+            )
         return self.state
 
     def noted(self) -> None:
         """Whoever keeps account knows of the fallen bundle."""
         with self._changing():
             if self.state.fallen is not None:
-                self._write(replace(self.state, fallen=None))
+                write_state(self.root, replace(self.state, fallen=None))
 
     def begin_start(self) -> SlotName | None:
         """Choose what to run and count the attempt before anything can crash; needs no network.
@@ -240,7 +197,7 @@ class Slots:
                     self._rolled_back()
                 else:
                     failed = min(self.state.failed_starts + 1, MAX_FAILED_STARTS)
-                    self._write(replace(self.state, failed_starts=failed))
+                    write_state(self.root, replace(self.state, failed_starts=failed))
                     return active
         return None
 
@@ -248,7 +205,7 @@ class Slots:
         """The running bundle serves: this start did not fail."""
         if self.state.failed_starts:
             with self._changing():
-                self._write(replace(self.state, failed_starts=0))
+                write_state(self.root, replace(self.state, failed_starts=0))
 
     def start_failed(self) -> SlotState:
         """Count a failed start; the third one on trial switches back to the last good slot."""
@@ -257,7 +214,7 @@ class Slots:
             failed = min(state.failed_starts + 1, MAX_FAILED_STARTS)
             if failed == MAX_FAILED_STARTS and state.on_trial:
                 return self._rolled_back()
-            self._write(replace(state, failed_starts=failed))
+            write_state(self.root, replace(state, failed_starts=failed))
             return self.state
 
     def prove(self, manifest: BundleManifest | None) -> None:
@@ -266,13 +223,7 @@ class Slots:
         Raises:
             StorageError: it cannot be written.
         """
-        path = self.root / "proved.json"
-        with storage_errors(self.root):
-            if manifest is None:
-                path.unlink(missing_ok=True)
-                return
-            proved = Proved(manifest.name, manifest.version, manifest.digest)
-            write_atomic(path, canonical_json({"schema": 1, **asdict(proved)}))
+        write_proved(self.root, manifest)
 
     @property
     def proved(self) -> Proved | None:
@@ -281,13 +232,7 @@ class Slots:
         Raises:
             ModelCorruptError: the file is damaged.
         """
-        with storage_errors(self.root):
-            try:
-                data = (self.root / "proved.json").read_bytes()
-            except FileNotFoundError:
-                return None
-        document = read_document(_Proved, data, "proof of what runs")
-        return Proved(**document.model_dump(exclude={"schema_"}))
+        return read_proved(self.root)
 
     def _forget(self, name: SlotName) -> None:
         """Stop calling a slot good or fallen whose content is about to be replaced."""
@@ -296,14 +241,10 @@ class Slots:
             if name in {state.good, state.fallen}:
                 good = None if state.good == name else state.good
                 fallen = None if state.fallen == name else state.fallen
-                self._write(replace(state, good=good, fallen=fallen))
+                write_state(self.root, replace(state, good=good, fallen=fallen))
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
         """Nobody else changes the state between its reading and its writing."""
         with exclusive(self.root):
             yield
-
-    def _write(self, state: SlotState) -> None:
-        with storage_errors(self.root):
-            write_atomic(self.root / "state.json", canonical_json({"schema": 1, **asdict(state)}))

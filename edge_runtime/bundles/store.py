@@ -20,7 +20,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from edge_runtime.bundles.blobs import SHA256, BlobStore, check_file, exclusive, storage_errors
-from edge_runtime.bundles.catalogue import Catalogue, ModelEntry, ModelFile, safe_name
+from edge_runtime.bundles.catalogue import Catalogue, ModelEntry, ModelFile
+from edge_runtime.bundles.names import safe_name
 from edge_runtime.errors import ModelCorruptError, ModelError, ModelMissingError
 from edge_runtime.files import sync_folder, write_atomic
 

@@ -7,15 +7,29 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from edge_runtime import __version__
 from edge_runtime.errors import EdgeRuntimeError
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        out.print(__version__)
+        raise typer.Exit()
+
+
+Version = Annotated[
+    bool,
+    typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version."),
+]
+"""What a program's callback takes; ``False`` by default."""
 
 
 def print_json(value: Any) -> None:

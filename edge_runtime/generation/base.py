@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from edge_runtime.errors import EngineError
+
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
@@ -52,3 +54,15 @@ class LanguageModel(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+def smoke_test(model: LanguageModel) -> None:
+    """Have a model answer something short.
+
+    Raises:
+        EngineError: it failed, or said nothing.
+    """
+    prompt = Prompt("Answer with one word.", "", "Say yes.")
+    pieces = model.stream(prompt, max_tokens=4, timeout_s=30, cancelled=threading.Event())
+    if not "".join(pieces).strip():
+        raise EngineError(f"The language model {model.name} produced no text.")

@@ -20,7 +20,7 @@ from typing import Any
 import llama_cpp
 
 from edge_runtime.errors import EngineError
-from edge_runtime.generation.base import Prompt
+from edge_runtime.generation.base import Prompt, smoke_test
 from edge_runtime.generation.chatml import (
     ANSWER,
     BATCH,
@@ -30,7 +30,7 @@ from edge_runtime.generation.chatml import (
     SYSTEM,
     USER,
 )
-from edge_runtime.generation.registry import ADAPTER
+from edge_runtime.modelfiles import ADAPTER, GGUF
 
 _SCRATCH = 0
 
@@ -52,13 +52,13 @@ class LlamaModel:
     def __init__(
         self, files: Mapping[str, Path], *, threads: int, context: int = 2048, kept: int = 8
     ) -> None:
-        self.name = files["model.gguf"].parent.name
+        self.name = files[GGUF].parent.name
         self._lock = threading.Lock()
         self._context_size = context
         self._closed = False
         try:
             self._llama = llama_cpp.Llama(
-                model_path=str(files["model.gguf"]),
+                model_path=str(files[GGUF]),
                 n_ctx=64,
                 n_batch=32,
                 n_threads=threads,
@@ -67,7 +67,7 @@ class LlamaModel:
             )
         except (ValueError, OSError, RuntimeError) as error:
             raise EngineError(
-                f"The language model {files['model.gguf'].name} cannot be loaded: {error}.",
+                f"The language model {files[GGUF].name} cannot be loaded: {error}.",
                 hint="Run 'edge-runtime models verify' and 'edge-runtime doctor'.",
             ) from error
         self._model = self._llama._model.model
@@ -93,10 +93,7 @@ class LlamaModel:
             self._llama.close()
 
     def smoke(self) -> None:
-        prompt = Prompt("Answer with one word.", "", "Say yes.")
-        pieces = self.stream(prompt, max_tokens=4, timeout_s=30, cancelled=threading.Event())
-        if not "".join(pieces).strip():
-            raise EngineError(f"The language model {self.name} produced no text.")
+        smoke_test(self)
 
     def warm(self, prompt: Prompt) -> None:
         with self._lock:

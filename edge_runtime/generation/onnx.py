@@ -19,7 +19,7 @@ from tokenizers import Tokenizer  # type: ignore[import-untyped]
 from tokenizers.decoders import DecodeStream  # type: ignore[import-untyped]
 
 from edge_runtime.errors import EngineError
-from edge_runtime.generation.base import Prompt
+from edge_runtime.generation.base import Prompt, smoke_test
 from edge_runtime.generation.chatml import (
     ANSWER,
     BATCH,
@@ -80,10 +80,7 @@ class OnnxModel:
             self._decoder = None
 
     def smoke(self) -> None:
-        prompt = Prompt("Answer with one word.", "", "Say yes.")
-        pieces = self.stream(prompt, max_tokens=4, timeout_s=30, cancelled=threading.Event())
-        if not "".join(pieces).strip():
-            raise EngineError(f"The language model {self.name} produced no text.")
+        smoke_test(self)
 
     def warm(self, prompt: Prompt) -> None:
         with self._lock:

@@ -7,9 +7,7 @@ from pathlib import Path
 
 from edge_runtime.errors import ConfigError
 from edge_runtime.generation.base import LanguageModel
-
-ADAPTER = "adapter.gguf"
-"""A LoRA adapter that may stand beside ``model.gguf``."""
+from edge_runtime.modelfiles import GGUF
 
 Factory = Callable[[Mapping[str, Path], int], LanguageModel]
 
@@ -27,7 +25,7 @@ def _onnx(files: Mapping[str, Path], threads: int) -> LanguageModel:
 
 
 ENGINES: dict[str, Factory] = {
-    "model.gguf": _llama,
+    GGUF: _llama,
     "model.onnx": _onnx,
 }
 """By the file that only this engine's models have."""

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from edge_runtime.errors import StorageError
-from edge_runtime.journal import payloads
+from edge_runtime.journal import payloads, rows
 from edge_runtime.journal.database import held, open_database, reading, transaction
 from edge_runtime.journal.figures import figures
 from edge_runtime.journal.identity import Identity, load_identity
@@ -23,6 +23,7 @@ from edge_runtime.journal.outbox import Outbox
 from edge_runtime.journal.persons import Persons
 from edge_runtime.journal.records import JournalStats, Pruned, Retention, TurnRecord
 from edge_runtime.journal.redact import RedactionPolicy, Redactor
+from edge_runtime.journal.rows import clean
 
 MAX_STATE_CHARS = 1_000_000
 MAX_BODY_CHARS = 1_000_000
@@ -138,26 +139,11 @@ class Journal:
         outgoing = payloads.outgoing(turn, earlier, self._redactor)
         now = self._now()
         with self._lock, transaction(self._db, self._path) as db:
-            cursor = db.conn.execute(
-                "INSERT INTO turns (turn_id, session, started_at, decision, intent, outcome, body)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (turn_id) DO NOTHING",
-                (
-                    _clean(turn.turn_id), _clean(turn.session), _clean(turn.started_at),
-                    _clean(turn.decision), _clean(turn.intent), _clean(turn.outcome), body,
-                ),
-            )  # fmt: skip
-            if cursor.rowcount == 0:
-                (number,) = db.conn.execute(
-                    "SELECT number FROM turns WHERE turn_id = ?", (_clean(turn.turn_id),)
-                ).fetchone()
-                return int(number)
+            number = rows.insert_turn(db, turn, body)
+            if number is None:
+                return rows.number_of(db, turn.turn_id)
             if state_json is not None:
-                db.conn.execute(
-                    "INSERT INTO sessions VALUES (?, ?, ?) ON CONFLICT (session) DO UPDATE"
-                    " SET state = excluded.state, updated_at = excluded.updated_at",
-                    (_clean(turn.session), _clean(state_json), now),
-                )
-            number = int(cursor.lastrowid or 0)
+                rows.put_state(db, turn.session, state_json, now)
             seqs = [self.outbox.append(kind, now, payload) for kind, payload in outgoing]
             db.conn.execute("UPDATE turns SET first_seq = ? WHERE number = ?", (seqs[0], number))
             self.outbox.enforce(self._retention)
@@ -184,7 +170,7 @@ class Journal:
         """The state last recorded for a session, or ``None``."""
         with self._lock, reading(self._path):
             row = self._db.conn.execute(
-                "SELECT state FROM sessions WHERE session = ?", (_clean(session),)
+                "SELECT state FROM sessions WHERE session = ?", (clean(session),)
             ).fetchone()
         return row[0] if row else None
 
@@ -193,7 +179,7 @@ class Journal:
         with self._lock, reading(self._path):
             rows = self._db.conn.execute(
                 "SELECT body FROM turns WHERE session = ? ORDER BY number DESC LIMIT ?",
-                (_clean(session), max(n, 0)),
+                (clean(session), max(n, 0)),
             ).fetchall()
         return [payloads.decode(body) for (body,) in reversed(rows)]
 
@@ -233,7 +219,7 @@ class Journal:
             past = self._db.conn.execute(
                 "SELECT body FROM turns WHERE session = ? AND number < ?"
                 " ORDER BY number DESC LIMIT ?",
-                (_clean(turn.session), number, _HISTORY),
+                (clean(turn.session), number, _HISTORY),
             ).fetchall()
         earlier = [payloads.decode(body) for (body,) in reversed(past)]
         records = payloads.outgoing(turn, earlier, self._redactor)
@@ -246,10 +232,7 @@ class Journal:
     def newest(self) -> int:
         """The number of the newest turn, 0 before the first."""
         with self._lock, reading(self._path):
-            (number,) = self._db.conn.execute(
-                "SELECT COALESCE(MAX(number), 0) FROM turns"
-            ).fetchone()
-        return int(number)
+            return rows.newest(self._db)
 
     def _turns_from(self, since: str) -> Iterator[TurnRecord]:
         number = 0
@@ -264,22 +247,8 @@ class Journal:
         """
         rules = retention or self._retention
         today = now or self._clock()
-        horizon = (today - timedelta(days=rules.days)).isoformat()
         with self._lock, transaction(self._db, self._path) as db:
-            (newest,) = db.conn.execute("SELECT COALESCE(MAX(number), 0) FROM turns").fetchone()
-            turns = db.conn.execute(
-                "DELETE FROM turns WHERE number <= ? OR (started_at < ? AND number <= ?)",
-                (newest - rules.max_turns, horizon, newest - rules.keep_turns),
-            ).rowcount
-            sessions = db.conn.execute(
-                "DELETE FROM sessions WHERE updated_at < ? AND session NOT IN"
-                " (SELECT session FROM turns)",
-                (horizon,),
-            ).rowcount
-            db.conn.execute(
-                "DELETE FROM quarantine WHERE created_at < ?",
-                ((today - timedelta(days=rules.quarantine_days)).isoformat(),),
-            )
+            turns, sessions = rows.delete_past(db, rules, today)
             dropped = self.outbox.enforce(rules)
         self._shrink()
         return Pruned(turns, sessions, dropped)
@@ -321,7 +290,3 @@ class Journal:
                 raise StorageError(f"The journal {self._path} did not close: {error}.") from error
             finally:
                 os.close(self._lock_file)
-
-
-def _clean(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()

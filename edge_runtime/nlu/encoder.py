@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
@@ -28,6 +28,7 @@ _PREFIX: Final[Mapping[TextKind, str]] = {"query": "query: ", "passage": "passag
 _MAX_TOKENS: Final[Mapping[TextKind, int]] = {"query": 128, "passage": 512}
 _REMEMBERED_VECTORS: Final = 512
 _REMEMBERED_OUTPUTS: Final = 64
+_REMEMBERED_STATES: Final = 16
 
 
 class Encoder:
@@ -56,6 +57,7 @@ class Encoder:
         self._positions = self._words.floats("emb.pos", shape.positions, shape.hidden) + kinds[0]
         self._vectors: _Memory[tuple[TextKind, str], Vectors] = _Memory(_REMEMBERED_VECTORS)
         self._outputs: _Memory[str, TaskOutput] = _Memory(_REMEMBERED_OUTPUTS)
+        self._states: _Memory[str, Vectors] = _Memory(_REMEMBERED_STATES)
 
     def encode(self, texts: Sequence[str], kind: TextKind) -> Vectors:
         """Unit-norm vectors of ``texts``, float32 of shape (n, 384).
@@ -69,11 +71,13 @@ class Encoder:
         network = self._open()
         found = self._vectors.recall((kind, text) for text in texts)
         wanted = [text for text in dict.fromkeys(texts) if (kind, text) not in found]
-        tokens = [self._pieces(network, text, kind).ids for text in wanted]
-        for batch in _batches([len(ids) for ids in tokens], network.batch_tokens):
-            vectors = network.vectors(*self._inputs([tokens[index] for index in batch]))
-            names = ((kind, wanted[index]) for index in batch)
-            found.update(zip(names, vectors, strict=True))
+        # What was understood a moment ago has been through the lower layers already.
+        passed = self._states.recall(wanted if kind == "query" else ())
+        for text in wanted:
+            hidden = passed.get(text)
+            if hidden is None:
+                hidden = network.hidden(self._embeddings(self._pieces(network, text, kind).ids))
+            found[kind, text] = network.vector(hidden)
         self._vectors.remember(found)
         out = np.empty((len(texts), self.dimension), np.float32)
         for row, text in enumerate(texts):
@@ -81,7 +85,7 @@ class Encoder:
         return out
 
     def understand(self, texts: Sequence[str]) -> list[TaskOutput]:
-        """What the trained heads say of each text as a query; its vector comes with it.
+        """What the trained heads say of each text as a query.
 
         Raises:
             EngineError: the runtime failed, or the encoder is closed or has no trained heads.
@@ -91,10 +95,10 @@ class Encoder:
         for text in dict.fromkeys(texts):
             if text not in found:
                 pieces = self._pieces(network, text, "query")
-                inputs = self._inputs([pieces.ids])
-                found[text] = network.understand(*inputs, tuple(pieces.spans))
+                hidden = network.hidden(self._embeddings(pieces.ids))
+                found[text] = network.read(hidden, tuple(pieces.spans))
+                self._states.remember({text: hidden})
         self._outputs.remember(found)
-        self._vectors.remember({("query", text): out.vector for text, out in found.items()})
         return [found[text] for text in texts]
 
     def smoke(self) -> None:
@@ -105,9 +109,9 @@ class Encoder:
         """
         network = self._open()
         texts = ("where is my order", "我的订单在哪里", "the cat sleeps on the sofa")
-        ids = [self._pieces(network, text, "query").ids for text in texts]
-        vectors = network.vectors(*self._inputs(ids))
-        if not float(vectors[0] @ vectors[1]) > float(vectors[0] @ vectors[2]):
+        ids = (self._pieces(network, text, "query").ids for text in texts)
+        one, like, other = (network.vector(network.hidden(self._embeddings(row))) for row in ids)
+        if not float(one @ like) > float(one @ other):
             raise EngineError("The encoder runs but its vectors make no sense on this machine.")
 
     def close(self) -> None:
@@ -115,6 +119,7 @@ class Encoder:
         self._network = None
         self._vectors.forget()
         self._outputs.forget()
+        self._states.forget()
 
     def _open(self) -> StudentNetwork:
         network = self._network
@@ -126,17 +131,11 @@ class Encoder:
         limit = min(_MAX_TOKENS[kind], self._words.shape.positions)
         return network.tokenizer.pieces(text, limit, _PREFIX[kind])
 
-    def _inputs(self, tokens: Sequence[Sequence[int]]) -> tuple[Vectors, Vectors]:
-        """Embeddings (batch, tokens, dimension) and mask (batch, tokens), zeros for padding."""
-        width = max(map(len, tokens))
-        embeddings = np.zeros((len(tokens), width, self.dimension), np.float32)
-        mask = np.zeros((len(tokens), width), np.float32)
-        for row, ids in enumerate(tokens):
-            size = len(ids)
-            words = self._words.rows("emb.word", self.dimension, ids)
-            embeddings[row, :size] = words + self._positions[:size]
-            mask[row, :size] = 1.0
-        return embeddings, mask
+    def _embeddings(self, ids: Sequence[int]) -> Vectors:
+        """(1, len(ids), dimension)."""
+        words = self._words.rows("emb.word", self.dimension, ids)
+        out: Vectors = (words + self._positions[: len(ids)])[None]
+        return out
 
 
 class _Memory(Generic[Key, Value]):
@@ -167,16 +166,3 @@ class _Memory(Generic[Key, Value]):
     def forget(self) -> None:
         with self._lock:
             self._kept.clear()
-
-
-def _batches(lengths: Sequence[int], limit: int) -> Iterator[list[int]]:
-    """Indexes of texts of like length, each batch at most ``limit`` tokens when padded; a text
-    longer than that goes alone."""
-    batch: list[int] = []
-    for index in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if batch and lengths[index] * (len(batch) + 1) > limit:
-            yield batch
-            batch = []
-        batch.append(index)
-    if batch:
-        yield batch

@@ -5,37 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
 from edge_runtime.errors import EngineError, ModelCorruptError
+from edge_runtime.modelfiles import EMBEDDING, PIECES, TRUNK, WORDS
 from edge_runtime.nlu.base import Vectors
 from edge_runtime.nlu.e5file import E5File
 from edge_runtime.nlu.session import Session
-from edge_runtime.nlu.student import (
-    EMBEDDING,
-    PIECES,
-    TRUNK,
-    WORDS,
-    Task,
-    TaskLabels,
-    base_fingerprint,
-    check_encoder,
-)
+from edge_runtime.nlu.student import Task, TaskLabels, base_fingerprint, check_encoder
 from edge_runtime.nlu.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TaskOutput:
-    """What one forward pass says of one text of n tokens.
+    """What the heads say of one text of n tokens.
 
-    ``vector`` (dimension) is its unit-norm embedding; ``intent`` (intents), ``sentiment``
-    (sentiments or 0) and ``entities`` (n, tags or 0) are logits in the order of the labels;
-    ``spans`` (n) say which characters of the text each token stands for.
+    ``intent`` (intents), ``sentiment`` (sentiments or 0) and ``entities`` (n, tags or 0) are logits
+    in the order of the labels; ``spans`` (n) say which characters each token stands for.
     """
 
-    vector: Vectors
     intent: Vectors
     sentiment: Vectors
     entities: Vectors
@@ -56,9 +45,6 @@ class StudentNetwork:
         EngineError: a graph cannot be loaded, or is not of the agreed form.
     """
 
-    # Activations are rounded by the largest of the batch: alone, a text always reads the same.
-    batch_tokens: Final = 1
-
     def __init__(self, files: Mapping[str, Path], threads: int, task: Task | None) -> None:
         self.fingerprint = base_fingerprint(files)
         if task is not None:
@@ -72,39 +58,38 @@ class StudentNetwork:
         self._heads = None if task is None else _Heads(task, threads)
         self._try_out()
 
-    def vectors(self, embeddings: Vectors, mask: Vectors) -> Vectors:
-        """Unit-norm vectors (batch, dimension)."""
-        hidden = self._hidden(embeddings, mask)
-        return self._vectors(hidden, mask)
+    def hidden(self, embeddings: Vectors) -> Vectors:
+        """States of one text (1, n, dimension), which the other two read.
 
-    def understand(
-        self, embeddings: Vectors, mask: Vectors, spans: tuple[tuple[int, int], ...]
-    ) -> TaskOutput:
-        """Everything about one text, from one pass; batch is 1."""
-        if self._heads is None:
-            raise EngineError("The encoder was opened without trained heads.")
-        hidden = self._hidden(embeddings, mask)
-        vectors = self._vectors(hidden, mask)
-        return self._heads.read(hidden, mask, vectors, spans)
-
-    def _hidden(self, embeddings: Vectors, mask: Vectors) -> Vectors:
-        feeds = {"embeddings": embeddings, "mask": mask}
+        Activations are rounded by the largest of a batch: alone, a text always reads the same.
+        """
+        feeds = {"embeddings": embeddings, "mask": _mask(embeddings)}
         return self._trunk.run(["hidden"], feeds)[0]
 
-    def _vectors(self, hidden: Vectors, mask: Vectors) -> Vectors:
-        return self._embedding.run(["vectors"], {"hidden": hidden, "mask": mask})[0]
+    def vector(self, hidden: Vectors) -> Vectors:
+        """The unit-norm vector (dimension) of the text behind ``hidden``."""
+        feeds = {"hidden": hidden, "mask": _mask(hidden)}
+        found = self._embedding.run(["vectors"], feeds)[0]
+        if found.shape != (1, self.words.shape.hidden):
+            raise EngineError("The encoder's embedding graph gives no vector of the agreed form.")
+        vector: Vectors = found[0]
+        return vector
+
+    def read(self, hidden: Vectors, spans: tuple[tuple[int, int], ...]) -> TaskOutput:
+        """What the heads say of the text behind ``hidden``."""
+        if self._heads is None:
+            raise EngineError("The encoder was opened without trained heads.")
+        return self._heads.read(hidden, spans)
 
     def _try_out(self) -> None:
         """Run every graph once: a wrong shape shows here and not before a customer."""
         width = self.words.shape.hidden
-        embeddings = np.zeros((1, 2, width), np.float32)
-        mask = np.ones((1, 2), np.float32)
-        hidden = self._hidden(embeddings, mask)
-        vectors = self._vectors(hidden, mask)
-        if hidden.shape != (1, 2, width) or vectors.shape != (1, width):
+        hidden = self.hidden(np.zeros((1, 2, width), np.float32))
+        if hidden.shape != (1, 2, width):
             raise EngineError(f"The encoder's graphs do not work on vectors of {width} numbers.")
+        self.vector(hidden)
         if self._heads is not None:
-            self._heads.read(hidden, mask, vectors, ((0, 0), (0, 0)))
+            self._heads.read(hidden, ((0, 0), (0, 0)))
 
 
 class _Heads:
@@ -117,13 +102,11 @@ class _Heads:
         missing = self._wanted.keys() - self._session.outputs.keys()
         if missing:
             raise EngineError(f"The task graph lacks the output '{min(missing)}'.")
-        if not {"hidden"} <= self._inputs <= {"hidden", "mask", "vectors"}:
-            raise EngineError("The task graph asks for other inputs than hidden, mask, vectors.")
+        if not {"hidden"} <= self._inputs <= {"hidden", "mask"}:
+            raise EngineError("The task graph asks for other inputs than hidden and mask.")
 
-    def read(
-        self, hidden: Vectors, mask: Vectors, vectors: Vectors, spans: tuple[tuple[int, int], ...]
-    ) -> TaskOutput:
-        given = {"hidden": hidden, "mask": mask, "vectors": vectors}
+    def read(self, hidden: Vectors, spans: tuple[tuple[int, int], ...]) -> TaskOutput:
+        given = {"hidden": hidden, "mask": _mask(hidden)}
         feeds = {name: given[name] for name in self._inputs}
         logits = dict(zip(self._wanted, self._session.run(list(self._wanted), feeds), strict=True))
         tokens = hidden.shape[1]
@@ -135,12 +118,16 @@ class _Heads:
                 raise EngineError(f"The task graph's '{name}' holds what is no number.")
         nothing = np.zeros((1, 0), np.float32)
         return TaskOutput(
-            vectors[0],
             logits["intent"][0],
             logits.get("sentiment", nothing)[0],
             logits.get("entities", np.zeros((1, tokens, 0), np.float32))[0],
             spans,
         )
+
+
+def _mask(states: Vectors) -> Vectors:
+    """Of one text alone, which has no padding."""
+    return np.ones(states.shape[:2], np.float32)
 
 
 def _sizes(labels: TaskLabels) -> dict[str, int]:

@@ -80,20 +80,21 @@ class StudentHeads:
         self._sentiment = sentiment
 
     def read(self, texts: Sequence[str]) -> list[Reading]:
-        return [self._reading(output) for output in self._encoder.understand(texts)]
+        outputs = self._encoder.understand(texts)
+        return [self._reading(text, output) for text, output in zip(texts, outputs, strict=True)]
 
-    def _reading(self, output: TaskOutput) -> Reading:
+    def _reading(self, text: str, output: TaskOutput) -> Reading:
         labels = self._labels
         best, features = task_evidence(output.intent[None], labels.intents)
         odds = float(features[0] @ labels.calibration[:-1]) + labels.calibration[-1]
         shares = softmax(output.intent[None].astype(np.float64))[0]
         intent = decided(labels.intents, int(best[0]), shares, odds, labels.threshold)
         found = spans(output.entities, labels.tags, output.spans) if labels.tags else ()
-        return Reading(intent, self._feeling(output), found)
+        return Reading(intent, self._feeling(text, output), found)
 
-    def _feeling(self, output: TaskOutput) -> SentimentResult:
+    def _feeling(self, text: str, output: TaskOutput) -> SentimentResult:
         if self._sentiment is not None:
-            return self._sentiment.classify(output.vector[None])[0]
+            return self._sentiment.classify(self._encoder.encode([text], "query"))[0]
         logits = output.sentiment[None].astype(np.float64) / self._labels.sentiment_temperature
         shares = softmax(logits)[0]
         best = int(shares.argmax())

@@ -16,6 +16,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edge_runtime.errors import ModelCorruptError, ModelMissingError
+from edge_runtime.modelfiles import EMBEDDING, LABELS, TASK, TRUNK, WORDS
 from edge_runtime.nlu.files import sha256
 from edge_runtime.nlu.intents import examples_digest
 from edge_runtime.packs.schema import Pack
@@ -23,12 +24,6 @@ from edge_runtime.turn import GENERAL_INTENTS, Sentiment
 
 STUDENT_BASE: Final = "student-e5-small"
 """The base that comes with the package, by the name of its bundle."""
-WORDS: Final = "words.bin"
-PIECES: Final = "pieces.npy"
-TRUNK: Final = "trunk.onnx"
-EMBEDDING: Final = "embedding.onnx"
-TASK: Final = "task.onnx"
-LABELS: Final = "labels.json"
 
 _MAX_LABELS_BYTES: Final = 2**20
 _MAX_GRAPH_BYTES: Final = 256 * 2**20

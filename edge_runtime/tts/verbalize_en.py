@@ -4,40 +4,9 @@ from __future__ import annotations
 
 import re
 
-_ONES = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-]
-_TENS = [
-    "zero",
-    "ten",
-    "twenty",
-    "thirty",
-    "forty",
-    "fifty",
-    "sixty",
-    "seventy",
-    "eighty",
-    "ninety",
-]
+from edge_runtime.numberwords import EN_SMALL, EN_TENS
+from edge_runtime.tts.signs import CODE, HYPHENED, ISO_DATE, NEGATIVE, any_of
+
 _SCALES = ((10**12, "trillion"), (10**9, "billion"), (10**6, "million"), (1000, "thousand"))
 _ORDINALS = {
     "one": "first", "two": "second", "three": "third", "five": "fifth", "eight": "eighth",
@@ -109,12 +78,9 @@ def _pattern(regex: str, flags: int = 0) -> re.Pattern[str]:
     return re.compile(regex.replace("NUMBER", _NUMBER).replace("TO", _TO), flags)
 
 
-_CURRENCY = "|".join(re.escape(sign) for sign in sorted(_CURRENCIES, key=len, reverse=True))
-_UNIT = "|".join(re.escape(unit) for unit in sorted(_UNITS, key=len, reverse=True))
+_CURRENCY = any_of(_CURRENCIES)
+_UNIT = any_of(_UNITS)
 
-_DATE = re.compile(
-    r"(?<![\d-])((?:19|20)\d{2})([-/.])(1[0-2]|0?[1-9])\2(3[01]|[12]\d|0?[1-9])(?![\d-])"
-)
 _MONTH_NAMES = "|".join([*_MONTHS, *(rf"{month[:3]}\.?" for month in _MONTHS)])
 _MONTH_YEAR = re.compile(
     rf"\b({_MONTH_NAMES})\s+(\d{{1,2}})(?:st|nd|rd|th)?(?:,?\s+((?:19|20)\d{{2}}))?\b(?!:)"
@@ -137,17 +103,12 @@ _CODE_AFTER_WORD = re.compile(
     r"([A-Za-z]{0,6}[-\d]{3,40})(?![\d.%$€£¥:A-Za-z])(?!\s+(?:days|hours|items|or|more))",
     re.IGNORECASE,
 )
-_CODE = re.compile(
-    r"(?<![\d.,A-Za-z])(?:[A-Za-z]{1,6}-?\d[-\d]{2,40}|\d{7,40}|0\d{1,40})(?![\d.,]?\d)"
-)
-_HYPHENED = re.compile(r"(?<![\d.])\d{1,20}(?:-\d{1,20}){2,6}(?![\d.])")
 _SIZE = _pattern(r"(NUMBER)\s*[xX×*]\s*(?=\d)")
 _RANGE = _pattern(r"(?<![\d.A-Za-z-])(NUMBER)\s*[-~–—]\s*(NUMBER)(?![\d-])")
 _FRACTION = re.compile(r"(?<![\d/])(\d{1,2})/(\d{1,3})(?![\d/])")
 _WITH_UNIT = _pattern(rf"(NUMBER)\s?({_UNIT})(?![A-Za-z])")
 _ORDINAL = re.compile(r"\b(\d{1,4})(?:st|nd|rd|th)\b")
 _VERSION = re.compile(r"(?<![\d.])\d{1,4}(?:\.\d{1,4}){2,4}(?![\d.])")
-_NEGATIVE = re.compile(r"(?<![\dA-Za-z)-])-(?=\d)")
 _LETTER_A = re.compile(r"(?<![A-Za-z0-9])A(?=\d)")
 _ANY = _pattern(r"(?:NUMBER)(?!\d)")
 
@@ -157,7 +118,7 @@ def verbalize_en(text: str) -> str:
     for pattern, words in _SHORT_FORMS:
         text = pattern.sub(words, text)
     text = _CLOCK_RANGE.sub(_clock_range, text)
-    text = _DATE.sub(lambda m: _date(m[1], int(m[3]), int(m[4])), text)
+    text = ISO_DATE.sub(lambda m: _date(m[1], int(m[3]), int(m[4])), text)
     text = _MONTH_YEAR.sub(lambda m: _date(m[3] or "", _month(m[1]), int(m[2])), text)
     text = _IN_YEAR.sub(lambda m: f"{m[1]} {_year(m[2])}", text)
     text = _CLOCK_TIME.sub(lambda m: _clock(m[1], m[2], m[3] or ""), text)
@@ -169,15 +130,15 @@ def verbalize_en(text: str) -> str:
     text = _PERCENT.sub(lambda m: f"{'minus ' if m[1] else ''}{_say(m[2])} percent", text)
     text = _PHONE.sub(lambda m: _dictate(m[0]), text)
     text = _CODE_AFTER_WORD.sub(lambda m: m[1] + _dictate(m[2]), text)
-    text = _CODE.sub(lambda m: _dictate(m[0]), text)
-    text = _HYPHENED.sub(lambda m: _dictate(m[0]), text)
+    text = CODE.sub(lambda m: _dictate(m[0]), text)
+    text = HYPHENED.sub(lambda m: _dictate(m[0]), text)
     text = _SIZE.sub(lambda m: f"{_say(m[1])} by ", text)
     text = _RANGE.sub(lambda m: f"{m[1]} to {m[2]}", text)
     text = _FRACTION.sub(_fraction, text)
     text = _WITH_UNIT.sub(lambda m: f"{_say(m[1])} {_UNITS[m[2]][m[1] != '1']}", text)
     text = _ORDINAL.sub(lambda m: _ordinal(int(m[1])), text)
     text = _VERSION.sub(lambda m: " point ".join(_say(part) for part in m[0].split(".")), text)
-    text = _NEGATIVE.sub("minus ", text)
+    text = NEGATIVE.sub("minus ", text)
     text = _LETTER_A.sub(LETTER_A, text)
     text = _ANY.sub(lambda m: _spaced(m, _say(m[0])), text)
     text = text.replace("&", " and ").replace("=", " equals ").replace("+", " plus ")
@@ -189,19 +150,19 @@ def _say(number: str) -> str:
     whole, _, fraction = number.replace(",", "").partition(".")
     words = _dictate(whole) if len(whole) > 15 else _cardinal(int(whole))
     if fraction:
-        words += " point " + " ".join(_ONES[int(digit)] for digit in fraction)
+        words += " point " + " ".join(EN_SMALL[int(digit)] for digit in fraction)
     return words
 
 
 def _cardinal(number: int) -> str:
     if number < 20:
-        return _ONES[number]
+        return EN_SMALL[number]
     if number < 100:
         tens, ones = divmod(number, 10)
-        return _TENS[tens] + (f"-{_ONES[ones]}" if ones else "")
+        return EN_TENS[tens - 2] + (f"-{EN_SMALL[ones]}" if ones else "")
     if number < 1000:
         hundreds, rest = divmod(number, 100)
-        return f"{_ONES[hundreds]} hundred" + (f" {_cardinal(rest)}" if rest else "")
+        return f"{EN_SMALL[hundreds]} hundred" + (f" {_cardinal(rest)}" if rest else "")
     size, name = next(scale for scale in _SCALES if number >= scale[0])
     count, rest = divmod(number, size)
     return f"{_cardinal(count)} {name}" + (f" {_cardinal(rest)}" if rest else "")
@@ -271,7 +232,7 @@ def _dictate(code: str) -> str:
 
 def _character(char: str) -> str:
     if char.isdigit():
-        return _ONES[int(char)]
+        return EN_SMALL[int(char)]
     return LETTER_A if char in "Aa" else char
 
 

@@ -4,62 +4,9 @@ from __future__ import annotations
 
 import re
 
-_ONES = [
-    "cero",
-    "uno",
-    "dos",
-    "tres",
-    "cuatro",
-    "cinco",
-    "seis",
-    "siete",
-    "ocho",
-    "nueve",
-    "diez",
-    "once",
-    "doce",
-    "trece",
-    "catorce",
-    "quince",
-    "dieciséis",
-    "diecisiete",
-    "dieciocho",
-    "diecinueve",
-    "veinte",
-    "veintiuno",
-    "veintidós",
-    "veintitrés",
-    "veinticuatro",
-    "veinticinco",
-    "veintiséis",
-    "veintisiete",
-    "veintiocho",
-    "veintinueve",
-]
-_TENS = [
-    "-",
-    "-",
-    "-",
-    "treinta",
-    "cuarenta",
-    "cincuenta",
-    "sesenta",
-    "setenta",
-    "ochenta",
-    "noventa",
-]
-_HUNDREDS = [
-    "-",
-    "ciento",
-    "doscientos",
-    "trescientos",
-    "cuatrocientos",
-    "quinientos",
-    "seiscientos",
-    "setecientos",
-    "ochocientos",
-    "novecientos",
-]
+from edge_runtime.numberwords import ES_HUNDREDS, ES_SMALL, ES_TENS
+from edge_runtime.tts.signs import CODE, HYPHENED, ISO_DATE, NEGATIVE, any_of
+
 _MONTHS = [
     "enero",
     "febrero",
@@ -120,12 +67,9 @@ def _pattern(regex: str) -> re.Pattern[str]:
     return re.compile(regex.replace("NUMBER", _NUMBER).replace("TO", _TO))
 
 
-_CURRENCY = "|".join(re.escape(sign) for sign in sorted(_CURRENCIES, key=len, reverse=True))
-_UNIT = "|".join(re.escape(unit) for unit in sorted(_UNITS, key=len, reverse=True))
+_CURRENCY = any_of(_CURRENCIES)
+_UNIT = any_of(_UNITS)
 
-_DATE_ISO = re.compile(
-    r"(?<![\d-])((?:19|20)\d{2})([-/.])(1[0-2]|0?[1-9])\2(3[01]|[12]\d|0?[1-9])(?![\d-])"
-)
 _DATE = re.compile(
     r"(?<![\d/])(3[01]|[12]\d|0?[1-9])([-/.])(1[0-2]|0?[1-9])\2((?:19|20)\d{2})(?![\d/])"
 )
@@ -145,15 +89,10 @@ _CODE_AFTER_WORD = re.compile(
     r"([A-Za-z]{0,6}[-\d]{3,40})(?![\d.,]?\d)(?!\s?[%€$A-Za-z:])",
     re.IGNORECASE,
 )
-_CODE = re.compile(
-    r"(?<![\d.,A-Za-z])(?:[A-Za-z]{1,6}-?\d[-\d]{2,40}|\d{7,40}|0\d{1,40})(?![\d.,]?\d)"
-)
-_HYPHENED = re.compile(r"(?<![\d.])\d{1,20}(?:-\d{1,20}){2,6}(?![\d.])")
 _SIZE = _pattern(r"(NUMBER)\s*[xX×*]\s*(?=\d)")
 _RANGE = _pattern(r"(?<![\d.A-Za-z-])(NUMBER)\s*[-~–—]\s*(NUMBER)(?![\d-])")
 _WITH_UNIT = _pattern(rf"(NUMBER)\s?({_UNIT})(?![A-Za-z])")
 _ONE_OF = re.compile(r"(?<![\d.,])(\d*1)(?= [a-záéíóúñ])")
-_NEGATIVE = re.compile(r"(?<![\dA-Za-z)-])-(?=\d)")
 _ANY = _pattern(r"(?:NUMBER)(?!\d)")
 
 
@@ -164,7 +103,7 @@ def verbalize_es(text: str) -> str:
     text = _CLOCK_RANGE.sub(
         lambda m: f"{_clock(m[1], m[2])} a {_clock(m[3], m[4])}{' horas' * (m[4] == '00')}", text
     )
-    text = _DATE_ISO.sub(lambda m: _date(m[4], m[3], m[1]), text)
+    text = ISO_DATE.sub(lambda m: _date(m[4], m[3], m[1]), text)
     text = _DATE.sub(lambda m: _date(m[1], m[3], m[4]), text)
     text = _CLOCK_TIME.sub(lambda m: _clock(m[1], m[2]), text)
     text = _MONEY_RANGE.sub(lambda m: f"{_say(m[1])} a {_price(m[2], m[3])}", text)
@@ -174,12 +113,12 @@ def verbalize_es(text: str) -> str:
     text = _PERCENT.sub(lambda m: f"{'menos ' if m[1] else ''}{_say(m[2])} por ciento", text)
     text = _PHONE.sub(lambda m: _dictate(m[0]), text)
     text = _CODE_AFTER_WORD.sub(lambda m: m[1] + _dictate(m[2]), text)
-    text = _CODE.sub(lambda m: _dictate(m[0]), text)
-    text = _HYPHENED.sub(lambda m: _dictate(m[0]), text)
+    text = CODE.sub(lambda m: _dictate(m[0]), text)
+    text = HYPHENED.sub(lambda m: _dictate(m[0]), text)
     text = _SIZE.sub(lambda m: f"{_say(m[1])} por ", text)
     text = _RANGE.sub(lambda m: f"{m[1]} a {m[2]}", text)
     text = _WITH_UNIT.sub(_quantity, text)
-    text = _NEGATIVE.sub("menos ", text)
+    text = NEGATIVE.sub("menos ", text)
     text = _ONE_OF.sub(lambda m: _shortened(_say(m[1])), text)
     text = _ANY.sub(lambda m: _spaced(m, _say(m[0])), text)
     return text.replace("&", " y ").replace("=", " igual a ").replace("+", " más ")
@@ -206,15 +145,15 @@ def _say(number: str) -> str:
 
 def _cardinal(number: int) -> str:
     if number < 30:
-        return _ONES[number]
+        return ES_SMALL[number]
     if number < 100:
         tens, ones = divmod(number, 10)
-        return _TENS[tens] + (f" y {_ONES[ones]}" if ones else "")
+        return ES_TENS[tens - 3] + (f" y {ES_SMALL[ones]}" if ones else "")
     if number == 100:
         return "cien"
     if number < 1000:
         hundreds, rest = divmod(number, 100)
-        return _HUNDREDS[hundreds] + (f" {_cardinal(rest)}" if rest else "")
+        return ES_HUNDREDS[hundreds - 1] + (f" {_cardinal(rest)}" if rest else "")
     size, one, many = (1_000_000, "un millón", "millones") if number >= 10**6 else (
         1000, "mil", "mil"
     )  # fmt: skip
@@ -262,7 +201,7 @@ def _dictate(code: str) -> str:
     """Digit by digit, letter by letter, a pause at each gap and in long numbers."""
     parts = re.findall(r"[A-Za-z]+|\d{1,6}(?!\d)|\d{4}|\+", code)
     return ", ".join(
-        "más" if part == "+" else " ".join(_ONES[int(c)] if c.isdigit() else c for c in part)
+        "más" if part == "+" else " ".join(ES_SMALL[int(c)] if c.isdigit() else c for c in part)
         for part in parts
     )
 

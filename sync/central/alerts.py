@@ -29,7 +29,8 @@ from sqlalchemy.orm import Session
 
 from edge_runtime.errors import ConfigError
 from sync.central.database import Database, insert_into
-from sync.central.tables import Alert, DayFigures, plain, utc
+from sync.central.tables import Alert, DayFigures
+from sync.central.values import plain, utc
 
 FLOOR = 0.85
 MINIMUM = 20

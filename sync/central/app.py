@@ -25,7 +25,7 @@ from sync.central.database import Database
 from sync.central.limits import DEFAULT_RATES, BodyLimit, Rates
 from sync.central.objects import Objects
 from sync.central.prometheus import Counters, Timed
-from sync.protocol import PROTOCOL, ProtocolError, Refusal
+from sync.protocol.base import PROTOCOL, ProtocolError, Refusal
 
 
 class Health(BaseModel):

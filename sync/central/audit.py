@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from sync.central.tables import AuditEntry, plain, utc
+from sync.central.tables import AuditEntry
+from sync.central.values import plain, utc
 
 CONSOLE = "console"
 """The actor of commands: whoever may run them on the server's machine."""

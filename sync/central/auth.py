@@ -15,7 +15,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from edge_runtime.errors import InputError
-from sync.central.tables import Device, Enrolment, utc
+from sync.central.tables import Device, Enrolment
+from sync.central.values import utc
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _LOOKALIKES = str.maketrans({"O": "0", "I": "1", "L": "1", "-": None, " ": None})

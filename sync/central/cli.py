@@ -27,8 +27,12 @@ app.command(epilog="Example: edge-central export --since 2026-01-01 --out turns.
 app.command(epilog="Example: edge-central backup central-2026-03-02.jsonl.zst")(data.backup)
 app.command(epilog="Example: edge-central restore central-2026-03-02.jsonl.zst")(data.restore)
 
-for command in (persons.erase, persons.retain, persons.erasures, persons.forget):
-    app.command()(command)
+app.command(epilog="Example: edge-central erase --pseudonym '[USER:0123456789abcdef]'")(
+    persons.erase
+)
+app.command(epilog="Example: edge-central retain --turns 180")(persons.retain)
+app.command(epilog="Example: edge-central erasures --out receipts.json")(persons.erasures)
+app.command(epilog="Example: edge-central forget receipts.json")(persons.forget)
 app.add_typer(repository.app, name="repository")
 
 

@@ -17,7 +17,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from sync.central.tables import StoredRecord, utc
+from sync.central.tables import StoredRecord
+from sync.central.values import utc
 
 
 def labelled(session: Session, *, since: datetime) -> Iterator[dict[str, Any]]:

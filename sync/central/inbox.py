@@ -9,7 +9,8 @@ from typing import Any, Literal
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from sync.central.tables import Handoff, utc
+from sync.central.tables import Handoff
+from sync.central.values import utc
 
 Status = Literal["open", "taken", "closed"]
 

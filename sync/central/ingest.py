@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 
 from sync.central.database import Database, insert_many
 from sync.central.figures import is_unanswered
-from sync.central.persons import TOLD, erase_late, erased_notice
+from sync.central.notices import erased_notice
+from sync.central.persons import TOLD, erase_late
 from sync.central.rollup import mark
 from sync.central.tables import (
     QUARANTINED,
@@ -24,11 +25,10 @@ from sync.central.tables import (
     Stream,
     TurnMetric,
     Unanswered,
-    plain,
-    utc,
 )
-from sync.protocol import (
-    PROTOCOL,
+from sync.central.values import plain, utc
+from sync.protocol.base import PROTOCOL
+from sync.protocol.records import (
     Ack,
     Batch,
     Record,

@@ -17,7 +17,7 @@ from threading import Lock
 from fastapi import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sync.protocol import MAX_BODY_BYTES
+from sync.protocol.wire import MAX_BODY_BYTES
 
 SMALL_BODY_BYTES = 64 * 1024
 _MAX_KEYS = 50_000

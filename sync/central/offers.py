@@ -15,8 +15,9 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from sync.central.rollouts import FINISHED, is_open_to, judge
-from sync.central.tables import Device, DeviceUpdate, Release, Rollout, plain, utc
-from sync.protocol import Offer, Poll, Running, UpdateReport
+from sync.central.tables import Device, DeviceUpdate, Release, Rollout
+from sync.central.values import plain, utc
+from sync.protocol.fleet import Offer, Poll, Running, UpdateReport
 
 _OFFERED_STATES = ("running", "done")
 _NEWEST = 20

@@ -17,7 +17,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from sync.central.auth import hashed, same
-from sync.central.tables import Operator, utc
+from sync.central.tables import Operator
+from sync.central.values import utc
 
 Role = Literal["viewer", "operator", "admin"]
 RANKS: Mapping[str, int] = {"viewer": 1, "operator": 2, "admin": 3}

@@ -2,8 +2,7 @@
 
 A person is known here by pseudonyms only. An erased record keeps its number, so that nothing seems
 missing, and becomes the notice the device itself would send; its figures stay, cut loose from the
-session. Each erasure leaves a receipt that names the sha256 of the one before it: none can be
-altered or taken out unseen.
+session. Each erasure leaves a receipt in the :mod:`ledger <sync.central.ledger>`.
 """
 
 from __future__ import annotations
@@ -12,37 +11,23 @@ import hashlib
 import json
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, cast
+from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, CursorResult, and_, delete, func, or_, select, tuple_, update
+from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
+from sync.central import ledger
+from sync.central.notices import record_at, to_notices
 from sync.central.rollup import mark
-from sync.central.tables import Erasure, Handoff, StoredRecord, TurnMetric, Unanswered, utc
-from sync.protocol import PSEUDONYM, EraseAnswer, digest_of, payload_text
+from sync.central.tables import Erasure, StoredRecord, TurnMetric
+from sync.protocol.persons import PSEUDONYM, EraseAnswer
 
 EVERYWHERE = ""
 """As a device's id: the whole fleet."""
 PAGE = 100
 TOLD = ("turn", "escalation")
 """Records that say what a person said."""
-_FIRST = "0" * 64
-_LEDGER = ("at", "device_id", "pseudonyms", "request", "previous", "receipt", "digest")
-
-
-@dataclass(frozen=True, slots=True)
-class Periods:
-    """Days a record of each kind is kept after it arrived. Handoffs go with escalations."""
-
-    turn: int = 365
-    escalation: int = 365
-    metric: int = 1_095
-    audit: int = 1_095
-
-
-DEFAULT_PERIODS = Periods()
 
 
 def erase(
@@ -57,29 +42,17 @@ def erase(
     asked = hashlib.sha256(f"{device_id}\n{request}".encode()).hexdigest()
     count = _remove(session, device_id, pseudonyms, now)
     known = session.scalar(select(Erasure).where(Erasure.request == asked))
-    if known is not None:
-        return EraseAnswer(receipt=known.receipt, digest=known.digest)
-    newest = select(Erasure.digest).order_by(Erasure.id.desc()).limit(1)
-    previous = session.scalar(newest) or _FIRST
-    receipt = json.dumps(
-        {
-            "at": utc(now), "device_id": device_id or "every device",
-            "pseudonyms": list(pseudonyms), "records": count,
-            "request": hashlib.sha256(request.encode()).hexdigest(), "previous": previous,
-        }
-    )  # fmt: skip
-    made = Erasure(
-        at=utc(now),
-        device_id=device_id,
-        pseudonyms=json.dumps(list(pseudonyms)),
-        request=asked,
-        previous=previous,
-        receipt=receipt,
-        digest=hashlib.sha256(receipt.encode()).hexdigest(),
-    )
-    session.add(made)
-    session.flush()
-    return EraseAnswer(receipt=receipt, digest=made.digest)
+    if known is None:
+        known = ledger.enter(
+            session,
+            device_id=device_id,
+            pseudonyms=pseudonyms,
+            request=request,
+            asked=asked,
+            records=count,
+            now=now,
+        )
+    return EraseAnswer(receipt=known.receipt, digest=known.digest)
 
 
 def erase_late(
@@ -126,11 +99,6 @@ def erase_late(
     return _forget(session, rows, now)
 
 
-def erased_notice(kind: str) -> str:
-    """The digest a record of this kind has once it is erased."""
-    return digest_of("dropped", _notice(kind, "erased"))
-
-
 def erase_again(session: Session, now: datetime) -> int:
     """Repeat every erasure on what came back since (a backup restored, a batch that was late).
 
@@ -143,44 +111,10 @@ def erase_again(session: Session, now: datetime) -> int:
     return count
 
 
-def ledger(session: Session) -> list[dict[str, str]]:
-    """Every erasure, in order: what a restored backup must be given to forget again."""
-    return [
-        {name: getattr(known, name) for name in _LEDGER}
-        for known in session.scalars(select(Erasure).order_by(Erasure.id))
-    ]
-
-
-def receipts(session: Session, after: int, limit: int) -> list[dict[str, Any]]:
-    """Up to ``limit`` receipts with ids above ``after``, oldest first."""
-    found = session.scalars(
-        select(Erasure).where(Erasure.id > after).order_by(Erasure.id).limit(limit)
-    )
-    return [{"id": one.id, "receipt": one.receipt, "digest": one.digest} for one in found]
-
-
 def restore_ledger(session: Session, entries: Sequence[dict[str, str]], now: datetime) -> int:
     """Take over erasures that were made after a restored backup, and repeat them all."""
-    known = set(session.scalars(select(Erasure.digest)))
-    for entry in entries:
-        if entry["digest"] not in known:
-            session.add(Erasure(**{name: entry[name] for name in _LEDGER}))
-            session.flush()
+    ledger.take_over(session, entries)
     return erase_again(session, now)
-
-
-def is_unbroken(entries: Sequence[dict[str, str]]) -> bool:
-    """Whether every receipt has its sha256 and names the one before it."""
-    previous = _FIRST
-    for entry in entries:
-        receipt = entry["receipt"]
-        if (
-            entry["digest"] != hashlib.sha256(receipt.encode()).hexdigest()
-            or json.loads(receipt)["previous"] != previous
-        ):
-            return False
-        previous = entry["digest"]
-    return True
 
 
 def kept(
@@ -221,23 +155,6 @@ def kept(
     ], json.dumps([last.device_id, last.stream, last.seq]) if last else ""
 
 
-def retain(session: Session, periods: Periods, now: datetime) -> dict[str, int]:
-    """Let go of what is past its period, and repeat the erasures; how many records of each kind."""
-    gone: dict[str, int] = {}
-    for kind in ("turn", "escalation", "metric", "audit"):
-        horizon = utc(now - timedelta(days=getattr(periods, kind)))
-        old = and_(StoredRecord.kind == kind, StoredRecord.received_at < horizon)
-        if count := _to_notices(session, old, kind, "expired"):
-            gone[kind] = count
-    horizon = utc(now - timedelta(days=periods.metric))
-    session.execute(delete(TurnMetric).where(TurnMetric.started_at < horizon))
-    horizon = utc(now - timedelta(days=periods.escalation))
-    session.execute(delete(Handoff).where(Handoff.received_at < horizon))
-    if again := erase_again(session, now):
-        gone["erased again"] = again
-    return gone
-
-
 def _told_by(pseudonyms: Sequence[str]) -> Any:
     return and_(
         StoredRecord.kind.in_(TOLD),
@@ -269,7 +186,7 @@ def _forget(session: Session, rows: Sequence[StoredRecord], now: datetime) -> in
         payload = json.loads(row.payload)
         place = (row.device_id, row.stream, payload["session"])
         sessions.setdefault(place, set()).add(payload["turn_id"])
-        _to_notices(session, _at(row.device_id, row.stream, row.seq), row.kind, "erased")
+        to_notices(session, record_at(row.device_id, row.stream, row.seq), row.kind, "erased")
         count += 1
     for place, turn_ids in sessions.items():
         count += _cut_loose(session, place, turn_ids, now)
@@ -304,7 +221,7 @@ def _cut_loose(
         if json.loads(payload)["turn_id"] in turn_ids
     }
     for seq in erased:
-        _to_notices(session, _at(device_id, stream, seq), "metric", "erased")
+        to_notices(session, record_at(device_id, stream, seq), "metric", "erased")
     mark(session, device_id, erased.values(), now)
     session.execute(
         update(TurnMetric)
@@ -316,30 +233,6 @@ def _cut_loose(
         .values(session=f"[ERASED:{secrets.token_hex(8)}]")
     )
     return len(erased)
-
-
-def _to_notices(session: Session, which: ColumnElement[bool], kind: str, reason: str) -> int:
-    """The records of one kind that fit ``which`` become notices; how many."""
-    keys = select(StoredRecord.device_id, StoredRecord.stream, StoredRecord.seq).where(which)
-    for table in (Handoff, Unanswered):
-        row = tuple_(table.device_id, table.stream, table.seq)
-        session.execute(delete(table).where(row.in_(keys)))
-    text = _notice(kind, reason)
-    values = {"kind": "dropped", "payload": text, "digest": digest_of("dropped", text)}
-    done = session.execute(update(StoredRecord).where(which).values(values))
-    return cast(CursorResult[Any], done).rowcount
-
-
-def _notice(kind: str, reason: str) -> str:
-    return payload_text({"kind": kind, "reason": reason})
-
-
-def _at(device_id: str, stream: str, seq: int) -> ColumnElement[bool]:
-    return and_(
-        StoredRecord.device_id == device_id,
-        StoredRecord.stream == stream,
-        StoredRecord.seq == seq,
-    )
 
 
 def _place(after: str) -> tuple[str, str, int]:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sync.central.tables import QUARANTINED, Alert, DayMark, Device, Handoff, Rollout
-from sync.protocol import PAYLOADS
+from sync.protocol.records import PAYLOADS
 
 _BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 

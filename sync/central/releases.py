@@ -21,7 +21,8 @@ from edge_runtime.bundles.documents import MAX_DOCUMENT_BYTES
 from edge_runtime.bundles.manifest import BundleManifest
 from edge_runtime.errors import ModelCorruptError, ModelMissingError
 from sync.central.errors import ReleaseError
-from sync.central.tables import Release, plain, utc
+from sync.central.tables import Release
+from sync.central.values import plain, utc
 
 REPOSITORY = "repository"
 """Objects below this name are the update repository that devices read."""

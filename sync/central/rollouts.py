@@ -27,7 +27,8 @@ from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from sync.central.alerts import raise_alert
-from sync.central.tables import Device, DeviceUpdate, Release, Rollout, plain, utc
+from sync.central.tables import Device, DeviceUpdate, Release, Rollout
+from sync.central.values import plain, utc
 
 FINISHED = ("committed", "rolled_back", "failed")
 _ERRORS = ("rolled_back", "failed")

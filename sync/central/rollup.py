@@ -23,7 +23,8 @@ from sqlalchemy.orm import Session
 from edge_runtime.journal.completion import GAP, Dialogue, Step, dialogues
 from sync.central.database import Database, insert_into
 from sync.central.figures import Sketch, is_unanswered
-from sync.central.tables import DayFigures, DayMark, Device, TurnMetric, utc
+from sync.central.tables import DayFigures, DayMark, Device, TurnMetric
+from sync.central.values import utc
 
 REACH = timedelta(hours=2)
 DELAY = timedelta(seconds=60)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from sqlalchemy import BigInteger, ForeignKey, Index, Integer, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -294,13 +292,3 @@ class Erasure(Base):
         Index("erasures_by_request", "request", unique=True),
         Index("erasures_in_a_chain", "previous", unique=True),
     )
-
-
-def plain(text: object, limit: int = 200) -> str:
-    """At most ``limit`` characters, without NUL, which PostgreSQL does not keep in text."""
-    return str(text).replace("\x00", "")[:limit]
-
-
-def utc(moment: datetime) -> str:
-    """The one form in which times are kept."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds")

@@ -18,7 +18,8 @@ from edge_runtime.commands.console import reported
 from edge_runtime.config import load_settings
 from edge_runtime.files import write_atomic
 from edge_runtime.journal import Journal
-from sync.commands.opening import DataDir, opened
+from sync.commands.opening import DataDir, journal_of
+from sync.contact import Contact, read_contact
 from sync.updater.home import UpdateHome
 
 
@@ -28,9 +29,12 @@ def metrics(
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Show queue, losses and running bundle in Prometheus' text format."""
-    with reported(as_json=False), opened(data_dir) as (journal, _):
-        text = exposition(journal, UpdateHome(load_settings(data_dir=data_dir)))
+    """Show queue, losses, last contact and running bundle in Prometheus' text format."""
+    with reported(as_json=False):
+        settings = load_settings(data_dir=data_dir)
+        with journal_of(settings) as journal:
+            contact = read_contact(settings.data_dir)
+            text = exposition(journal, UpdateHome(settings), contact)
         if out_file is None:
             sys.stdout.write(text)
         else:
@@ -38,7 +42,7 @@ def metrics(
                 write_atomic(out_file, text.encode())
 
 
-def exposition(journal: Journal, home: UpdateHome) -> str:
+def exposition(journal: Journal, home: UpdateHome, contact: Contact) -> str:
     """The device's figures now.
 
     Raises:
@@ -60,6 +64,11 @@ def exposition(journal: Journal, home: UpdateHome) -> str:
         *_series("set_aside_records", "gauge", "Records the server set aside.",
                  {"": counts.quarantined}),
         *_series("records_total", "counter", "Records made.", {"": counts.highest_seq}),
+        *_series("last_contact_timestamp_seconds", "gauge",
+                 "When the server last answered as it should; 0 for never.", {"": contact.heard}),
+        *_series("last_push_timestamp_seconds", "gauge",
+                 "When the server last acknowledged records; 0 for never.",
+                 {"": contact.delivered}),
         *_series("bundle_running", "gauge", "The bundle that runs; 0 for the device's own models.",
                  bundle),
         *_series("bundle_on_trial", "gauge", "Whether it is in its probation.",

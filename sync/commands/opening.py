@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
-from edge_runtime.config import load_settings
+from edge_runtime.config import Settings, load_settings
 from edge_runtime.journal import Journal, open_journal
+from sync.contact import ContactLog
 from sync.link import linked, load_link, open_client
 from sync.pacing import Pace
 from sync.uplink import Uplink
@@ -22,16 +23,21 @@ DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of the 
 @contextmanager
 def opened(data_dir: Path | None) -> Iterator[tuple[Journal, Path]]:
     """The device's journal and its data folder."""
-    folder = load_settings(data_dir=data_dir).data_dir
-    with closing(open_journal(folder)) as journal:
-        yield journal, folder
+    settings = load_settings(data_dir=data_dir)
+    with journal_of(settings) as journal:
+        yield journal, settings.data_dir
+
+
+def journal_of(settings: Settings) -> closing[Journal]:
+    """The journal, for a command that needs the settings for more than that."""
+    return closing(open_journal(settings.data_dir))
 
 
 @contextmanager
 def uplink(journal: Journal, folder: Path, pace: Pace | None = None) -> Iterator[Uplink]:
     """The way to the server this device is enrolled at."""
     with open_client(linked(folder)) as client:
-        yield Uplink(journal, client, pace=pace)
+        yield Uplink(journal, client, pace=pace, contact=ContactLog(folder))
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from tuf.api.exceptions import (
 )
 from tuf.ngclient import FetcherInterface
 
-from edge_runtime.bundles.catalogue import safe_name
+from edge_runtime.bundles.names import safe_name
 from sync.errors import UpdateRefusedError
 
 CARRIED = "carried:/"

@@ -26,10 +26,12 @@ from sync.errors import UpdateRefusedError
 from sync.exchange import Exchange
 from sync.health import RollbackRule
 from sync.pacing import Pace
-from sync.protocol import PROTOCOL, Offer, Poll, PollAnswer, Running, UpdateReport
+from sync.protocol.base import PROTOCOL
+from sync.protocol.fleet import Offer, Poll, PollAnswer, Running, UpdateReport
 from sync.updater.home import UpdateHome
 from sync.updater.install import install
 from sync.updater.probation import MAX_EVIDENCE, Verdict, check_probation, flat
+from sync.updater.release import Release
 from sync.updater.sources import fetcher_from, open_repository
 
 State = Literal["installing", "probation", "committed", "rolled_back", "failed"]
@@ -152,7 +154,7 @@ class Follower:
                 open_repository(self._home, fetcher, fetcher.urls),
                 wanted.bundle,
                 version=wanted.version,
-                manifest=wanted.sha256,
+                accept=lambda release: self._accept(wanted, release),
                 last_turn=self._journal.newest,
                 command=self._command,
                 report=self._report,
@@ -160,6 +162,15 @@ class Follower:
         return self._now(
             replace(wanted, decision=done.release.decision, state="probation", reason=""), None
         )
+
+    def _accept(self, wanted: Followed, release: Release) -> None:
+        """Keep by which decision it comes: whatever cuts this process off from here on, what
+        becomes of the bundle is known to be this rollout's end."""
+        if release.manifest != wanted.sha256:
+            raise UpdateRefusedError(
+                f"{wanted.bundle} {wanted.version} is signed as another than was offered."
+            )
+        self._keep(replace(wanted, decision=release.decision))
 
     # ---- what is reported ----
 

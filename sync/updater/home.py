@@ -23,7 +23,7 @@ from pydantic import Field
 from edge_runtime.bundles.blobs import BlobStore, storage_errors
 from edge_runtime.bundles.documents import Strict, canonical_json, read_document
 from edge_runtime.bundles.running import device_slots
-from edge_runtime.bundles.slots import SlotName
+from edge_runtime.bundles.slotstate import SlotName
 from edge_runtime.config import Settings
 from edge_runtime.errors import ConfigError
 from edge_runtime.files import write_atomic

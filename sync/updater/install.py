@@ -15,7 +15,7 @@ from edge_runtime import __version__
 from edge_runtime.bundles.blobs import exclusive, require_space
 from edge_runtime.bundles.documents import MAX_DOCUMENT_BYTES, canonical_json
 from edge_runtime.bundles.manifest import BundleManifest, Component
-from edge_runtime.bundles.slots import SlotName
+from edge_runtime.bundles.slotstate import SlotName
 from edge_runtime.bundles.trying import COMMAND, try_bundle
 from edge_runtime.errors import ModelCorruptError, ModelError, ModelMissingError
 from sync.delta import DeltaError, apply_delta
@@ -60,7 +60,7 @@ def install(
     bundle: str,
     *,
     version: str = LATEST,
-    manifest: str = "",
+    accept: Callable[[Release], None] = lambda release: None,
     last_turn: int = 0,
     command: Sequence[str] = COMMAND,
     report: Callable[[str], None] = lambda text: None,
@@ -74,7 +74,7 @@ def install(
         repository: where the update comes from; refreshed here.
         bundle: the bundle's name.
         version: the version this device was offered; by default the newest.
-        manifest: the sha256 of the manifest this device was offered; "" for whatever is signed.
+        accept: told of the release before anything of it is brought; refuses it by raising.
         last_turn: the journal's newest turn: the trial counts those after it.
         command: the child that tries the bundle.
         report: told what is being done.
@@ -89,14 +89,14 @@ def install(
     with exclusive(home.folder):
         repository.refresh()
         release = _decision(repository, bundle, version)
-        if manifest not in {"", release.manifest}:
-            raise UpdateRefusedError(f"{bundle} {version} is signed as another than was offered.")
         running = home.running
+        if release != running:
+            if running is not None and running.bundle == bundle:
+                _refuse_older(release, running)
+            home.refuse_rejected(release)
+        accept(release)
         if release == running:
             return Installed("present", release)
-        if running is not None and running.bundle == bundle:
-            _refuse_older(release, running)
-        home.refuse_rejected(release)
         wanted = _manifest(repository, release)
         _refuse_misfit(wanted, home.settings.profile)
         with exclusive(home.blobs.root):

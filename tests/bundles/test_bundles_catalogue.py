@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_runtime.bundles import Catalogue, shipped_folder
-from edge_runtime.bundles.catalogue import Source, natural_key, safe_name
+from edge_runtime.bundles.catalogue import Source
+from edge_runtime.bundles.names import natural_key, safe_name
 from edge_runtime.config import PROFILES
 from edge_runtime.errors import ConfigError
 

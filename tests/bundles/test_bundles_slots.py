@@ -10,7 +10,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from edge_runtime.bundles.blobs import BlobStore
 from edge_runtime.bundles.manifest import BundleManifest, Component
-from edge_runtime.bundles.slots import MAX_FAILED_STARTS, Slots
+from edge_runtime.bundles.slots import Slots
+from edge_runtime.bundles.slotstate import MAX_FAILED_STARTS
 from edge_runtime.errors import ModelCorruptError, ModelError, ModelMissingError, StorageError
 
 

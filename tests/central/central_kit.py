@@ -18,7 +18,8 @@ from sync.central.database import Database
 from sync.central.limits import Rates
 from sync.central.objects import Objects
 from sync.central.worker import Round, Worker
-from sync.protocol import Batch, Record, encode_batch
+from sync.protocol.records import Batch, Record
+from sync.protocol.wire import encode_batch
 
 FIRST_TOKEN = "the-first-admins-token-of-the-tests"
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)

@@ -10,7 +10,7 @@ from schemathesis import Case
 from schemathesis.schemas import APIOperation
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from sync.protocol import compress
+from sync.protocol.wire import compress
 
 DEVICES_OWN = ("/v1/credential", "/v1/ingest", "/v1/poll", "/v1/persons")
 # What a schema cannot say: that bytes hold a batch, that one day follows another, which page is

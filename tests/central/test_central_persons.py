@@ -7,7 +7,7 @@ from datetime import timedelta
 from central_kit import NOW, Fleet, metric, said
 from sqlalchemy import func, select
 
-from sync.central import persons
+from sync.central.retention import Periods, retain
 from sync.central.tables import StoredRecord, TurnMetric, Unanswered
 
 MASK = "[USER:0123456789abcdef]"
@@ -39,11 +39,11 @@ def test_what_is_past_its_period_goes_from_every_table(fleet: Fleet) -> None:
     fleet.send("till-1", [said(1, 0, **unanswered), metric(2, 0)])
     with fleet.database.read() as session:
         assert session.scalar(select(func.count()).select_from(Unanswered)) == 1
-    periods = persons.Periods(turn=30, escalation=30, metric=90, audit=90)
+    periods = Periods(turn=30, escalation=30, metric=90, audit=90)
     gone = []
     for days in (29, 31, 31):
         with fleet.database.write() as session:
-            gone.append(persons.retain(session, periods, NOW + timedelta(days=days)))
+            gone.append(retain(session, periods, NOW + timedelta(days=days)))
     assert gone == [{}, {"turn": 1}, {}]
     assert kinds(fleet) == ["dropped", "metric"]
     with fleet.database.read() as session:

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from converter_kit import ModelFiles, names
+from click.testing import Result
+from converter_kit import ModelFiles, gguf, names
 from gguf_kit import task_file, text_file, tiny_pair
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from converters.child import Refused
 from converters.cli import app
 from converters.errors import ConversionError, ModelFileError, OptionError
 from converters.evaluate.compare import compare, judged
 from converters.evaluate.engines import check_model, engine_of, model_digest, stored_bits
 from converters.evaluate.grid import grid_share
-from converters.evaluate.llm import Conditions
-from converters.evaluate.scoring import Refused, kept_rows, log_softmax, reference_rows, windows_of
+from converters.evaluate.llm import Conditions, run_measure
+from converters.evaluate.scoring import kept_rows, log_softmax, reference_rows, windows_of
+from converters.progress import silent
 from converters.quantize import quantize
+from converters.recipe.measuring import evaluate_all
+from converters.recipe.schema import Evaluate
 
 SHARES = st.floats(0.01, 1)
 
@@ -129,8 +137,139 @@ def test_a_model_of_another_vocabulary_is_refused(
     pair: tuple[Path, Path], text: Path, model_files: ModelFiles
 ) -> None:
     other = model_files("smollm2-135m-q4_1")["model.gguf"]
-    with pytest.raises(ConversionError, match="different vocabularies"):
-        compare([other], Conditions(text, 64, 1), reference=pair[1])
+    found = compare([other], Conditions(text, 64, 1), reference=pair[1])
+    assert [item.name for item in found.formats] == [pair[1].name]
+    assert "different vocabularies" in found.failed[0].why
+    assert "could not be measured" in found.page()
+    assert found.figures() == []
+
+
+def test_a_failing_model_costs_the_others_nothing_and_is_all_that_is_measured_again(
+    pair: tuple[Path, Path],
+    small: dict[str, Path],
+    text: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broken = tmp_path / "broken.gguf"
+    # A sound file that no engine knows.
+    broken.write_bytes(gguf())
+    out, measured = tmp_path / "t" / "table.json", []
+
+    def noted(model: Path, *args: Any, **kwargs: Any) -> dict[str, float]:
+        measured.append(model.name)
+        return run_measure(model, *args, **kwargs)
+
+    monkeypatch.setattr("converters.evaluate.shelf.run_measure", noted)
+
+    def run(*more: str) -> Result:
+        measured.clear()
+        return CliRunner().invoke(
+            app,
+            [
+                *("evaluate", "compare", str(broken), str(small["Q8_0"])),
+                *("--reference", str(pair[1]), "--text", str(text), "--threads", "1"),
+                *("--max-tokens", "128", "--out", str(out), *more),
+            ],
+        )
+
+    first = run("--json")
+    told = json.loads(first.stdout)
+    assert first.exit_code == ConversionError.exit_code
+    assert [row["name"] for row in told["formats"]] == [pair[1].name, small["Q8_0"].name]
+    assert [row["name"] for row in told["failed"]] == ["broken.gguf"]
+    assert "It failed while measuring broken.gguf: " in told["failed"][0]["why"]
+    assert json.loads(out.read_text()) == told
+    again = run()
+    assert measured == ["broken.gguf"]
+    assert again.exit_code == ConversionError.exit_code
+    assert "- broken.gguf could not be measured: It failed while" in again.stdout
+    broken.write_bytes(small["Q4_0"].read_bytes())
+    whole = run("--json")
+    assert measured == ["broken.gguf"]
+    assert whole.exit_code == 0, whole.output
+    found = json.loads(whole.stdout)
+    assert [row["name"] for row in found["formats"]] == [
+        pair[1].name,
+        "broken.gguf",
+        small["Q8_0"].name,
+    ]
+    assert (found["failed"], found["formats"][2]) == ([], told["formats"][1])
+    assert names(out.parent) == ["table.html", "table.json", "table.md"]
+
+
+def test_what_was_measured_otherwise_is_not_taken_for_this(
+    pair: tuple[Path, Path], small: dict[str, Path], text: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(gguf())
+    kept = tmp_path / "kept"
+    compared = partial(compare, [broken, small["Q8_0"]], reference=pair[1], kept=kept)
+    first = compared(Conditions(text, 64, 1))
+    longer = compared(Conditions(text, 128, 1))
+    assert [item.metrics["tokens"] for item in first.formats] == [63.0, 63.0]
+    assert [item.metrics["tokens"] for item in longer.formats] == [127.0, 127.0]
+
+
+def test_a_stopped_comparison_keeps_what_it_measured(
+    pair: tuple[Path, Path],
+    small: dict[str, Path],
+    text: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    conditions, kept = Conditions(text, 64, 1), tmp_path / "kept"
+    models = [small["Q8_0"], small["Q4_0"]]
+
+    def until(stop: str) -> Callable[..., dict[str, float]]:
+        def measure(model: Path, *args: Any, **kwargs: Any) -> dict[str, float]:
+            if model.name == stop:
+                raise KeyboardInterrupt
+            return run_measure(model, *args, **kwargs)
+
+        return measure
+
+    monkeypatch.setattr("converters.evaluate.shelf.run_measure", until(models[1].name))
+    with pytest.raises(KeyboardInterrupt):
+        compare(models, conditions, reference=pair[1], kept=kept)
+    monkeypatch.setattr("converters.evaluate.shelf.run_measure", until(models[0].name))
+    # What comes now was not measured yet: the first of the two would stop it.
+    found = compare(models, conditions, reference=pair[1], kept=kept)
+    assert [item.name for item in found.formats[1:]] == [model.name for model in models]
+    assert not kept.exists()
+
+
+def test_a_recipes_failing_format_is_named_and_the_others_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, good, bad = (tmp_path / f"{name}.gguf" for name in ("whole", "good", "bad"))
+    for count, model in enumerate((whole, good, bad), 1):
+        model.write_bytes(gguf(tensors=count))
+    measured: list[str] = []
+    failing = {bad.name}
+
+    def measure(model: Path, *args: Any, **kwargs: Any) -> dict[str, float]:
+        measured.append(model.name)
+        if model.name in failing:
+            raise ConversionError(f"It failed while measuring {model.name}: no memory")
+        return {"mean_kl": 0.01, "top1_agreement": 0.9, "perplexity": 3.0}
+
+    monkeypatch.setattr("converters.evaluate.shelf.run_measure", measure)
+    text, out = text_file(tmp_path / "shop.txt"), tmp_path / "out"
+
+    def evaluate() -> None:
+        formats = {"Q8_0": good, "Q4_0": bad}
+        options = Evaluate()
+        evaluate_all(formats, whole, text, None, options, out, threads=1, progress=silent)
+
+    with pytest.raises(ConversionError, match=r"bad\.gguf: It failed .*: no memory"):
+        evaluate()
+    assert measured == [whole.name, good.name, bad.name]
+    failing.clear()
+    evaluate()
+    assert measured[3:] == [bad.name]
+    assert names(out) == ["cards", "comparison.html", "comparison.json", "comparison.md"]
+    assert names(out / "cards") == ["Q4_0.card.json", "Q8_0.card.json"]
 
 
 def test_bits_are_told_from_the_file(pair: tuple[Path, Path], small: dict[str, Path]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -9,17 +10,23 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from converter_kit import labelled, lines, names
 from encoder_kit import tiny_device
+from hypothesis import given
+from hypothesis import strategies as st
+from tuning_kit import loss_told
 from typer.testing import CliRunner
 
 from converters import train_nlu as training
 from converters.cli import app
 from converters.dataset import Row
 from converters.encoder import calibrating
+from converters.encoder.fit import held_out
 from converters.encoder.labels import with_names
 from converters.encoder.settings import TaskSettings
 from converters.errors import DatasetError, OptionError
@@ -31,6 +38,7 @@ from edge_runtime.bundles import shipped_files
 from edge_runtime.bundles.blobs import check_file, sha256_of
 from edge_runtime.bundles.manifest import BundleManifest
 from edge_runtime.config import PACKS_DIR
+from edge_runtime.errors import StorageError
 from edge_runtime.nlu.student import STUDENT_BASE
 from edge_runtime.trained import opened_bundle
 from edge_runtime.turn import Entity, Understanding
@@ -65,8 +73,12 @@ def device(tmp_path_factory: pytest.TempPathFactory) -> Device:
 @pytest.fixture(scope="module")
 def made(device: Device, tmp_path_factory: pytest.TempPathFactory) -> TrainedNlu:
     home = tmp_path_factory.mktemp("made")
-    bars = parse_bars(["in_scope_accuracy=0.1"])
-    return _trained(_write(home / "data"), home / "nlu", device, bars=bars)
+    told: list[tuple[Any, ...]] = []
+    how: dict[str, object] = {"progress": lambda *say: told.append(say)}
+    how["bars"] = parse_bars(["in_scope_accuracy=0.1"])
+    made = _trained(_write(home / "data"), home / "nlu", device, **how)
+    assert loss_told(told, "training")
+    return made
 
 
 def _trained(data: Path, out: Path, device: Device, **more: object) -> TrainedNlu:
@@ -175,9 +187,38 @@ def test_ctrl_c_while_measuring_loses_no_training(
         assert _trained(data, tmp_path / "nlu", device).digest == made.digest
 
 
-def test_a_killed_training_goes_on_and_comes_to_the_same(
+def test_without_lines_to_calibrate_on_parts_of_the_training_are_held_out_in_turn(
     data: Path, tmp_path: Path, device: Device
 ) -> None:
+    (data / "valid.jsonl").unlink()
+    made = _trained(data, tmp_path / "nlu", device)
+    labels = json.loads((made.path / "files" / "labels.json").read_text())
+    assert tuple(labels["calibration"]) != calibrating.PLAIN
+    assert labels["sentiment_temperature"] != 1.0
+    assert made.card.metrics["in_scope_argmax"] > 0.7
+
+
+@given(counts=st.lists(st.integers(1, 900), min_size=1, max_size=6), seed=st.integers(0, 99))
+def test_every_intent_gives_a_quarter_at_a_time_until_there_are_enough(
+    counts: list[int], seed: int
+) -> None:
+    intents = torch.cat([torch.full((count,), index) for index, count in enumerate(counts)])
+    parts = held_out(intents, seed)
+    rows = [row for part in parts for row in part]
+    assert len(rows) == len(set(rows)) >= min(1000, len(intents))
+    assert len(rows) - len(parts[-1]) < 1000
+    for part in parts:
+        for index, count in enumerate(counts):
+            given_away = int((intents[part] == index).sum())
+            assert abs(given_away - count / 4) < 1
+
+
+@pytest.mark.parametrize("kept", ["round-0", "part-0"])
+def test_a_killed_training_goes_on_and_comes_to_the_same(
+    kept: str, data: Path, tmp_path: Path, device: Device
+) -> None:
+    if kept == "part-0":
+        (data / "valid.jsonl").unlink()
     how = TaskSettings(epochs=1, rounds=2, learning_rate=2e-3, head_rate=1e-2, averaging=0.9)
     whole = _trained(data, tmp_path / "whole" / "nlu", device, how=how)
     script = (
@@ -205,8 +246,8 @@ def test_a_killed_training_goes_on_and_comes_to_the_same(
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stderr=subprocess.DEVNULL,
     ) as process:
-        kept = tmp_path / "killed" / ".nlu.partial" / ".scratch" / "round-0.safetensors"
-        while process.poll() is None and not kept.exists():
+        scratch = tmp_path / "killed" / ".nlu.partial" / ".scratch"
+        while process.poll() is None and not (scratch / f"{kept}.safetensors").exists():
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
     assert not (tmp_path / "killed" / "nlu").exists()
@@ -312,14 +353,35 @@ def test_the_command_names_file_and_line_as_json(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command",
+    ("line", "said"),
     [
-        *("quantize", "evaluate llm", "evaluate nlu", "train-nlu", "bundle", "train", "prefer"),
-        *("merge", "student"),
+        ({"text": "where is it", "intent": "order_statsu"}, "Did you mean 'order_status'?"),
+        ({"text": "where is it", "sentiment": "neutrl"}, "Did you mean 'neutral'?"),
+        ({"intent": "order_status"}, "The line has no 'text'."),
     ],
 )
-def test_every_command_explains_itself_with_an_example(command: str) -> None:
-    result = CliRunner().invoke(app, [*command.split(), "--help"])
-    assert result.exit_code == 0
-    assert f"edge-convert {command}" in result.stdout
-    assert "--json" in result.stdout
+def test_what_is_measured_on_is_checked_line_by_line(
+    tmp_path: Path, line: dict[str, str], said: str
+) -> None:
+    data = lines(tmp_path / "d.jsonl", [{"text": "hello"}, line])
+    card = tmp_path / "card.json"
+    arguments = ["evaluate", "nlu", "--data", str(data), "--card", str(card), "--json"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    error = json.loads(result.stdout)["error"]
+    assert error["message"].startswith(f"{data}:2: ")
+    assert said in f"{error['message']} {error['hint']}"
+    assert names(tmp_path) == ["d.jsonl"]
+
+
+def test_a_full_disk_is_one_sentence_and_keeps_what_was_prepared(
+    data: Path, tmp_path: Path, device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("converters.train_nlu.write_atomic", full)
+    with pytest.raises(StorageError, match="is full"):
+        _trained(data, tmp_path / "nlu", device)
+    assert names(tmp_path) == [".nlu.partial", "data"]
+    assert (tmp_path / ".nlu.partial" / ".states" / "offsets.npy").exists()

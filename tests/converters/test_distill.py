@@ -6,11 +6,13 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from chain_kit import conversations, taught_lm
 from converter_kit import lines, names
 from lm_kit import tiny_lm
+from tuning_kit import loss_told
 from typer.testing import CliRunner
 
 from converters import children
@@ -38,13 +40,8 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return lines(tmp_path_factory.mktemp("data") / "talk.jsonl", conversations())
-
-
-@pytest.fixture(scope="module")
 def distilled(
-    teacher: Path, student: Path, data: Path, tmp_path_factory: pytest.TempPathFactory
+    teacher: Path, student: Path, talk: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Distilled:
     """Made by a run that was stopped after every step it takes."""
     out = tmp_path_factory.mktemp("out") / "small"
@@ -62,9 +59,10 @@ def distilled(
         with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr("converters.distill.replies.run_module", stopped)
             patch.setattr("converters.distill.distilling.run_module", stopped)
-            distill(teacher, student, data, out, SETTINGS, threads=1)
+            distill(teacher, student, talk, out, SETTINGS, threads=1)
         assert not out.exists()
     ran: list[str] = []
+    told: list[tuple[Any, ...]] = []
 
     def counted(module: str, *args: object, **kwargs: object) -> str:
         ran.append(module)
@@ -73,7 +71,12 @@ def distilled(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("converters.distill.replies.run_module", counted)
         patch.setattr("converters.distill.distilling.run_module", counted)
-        made = distill(teacher, student, data, out, SETTINGS, threads=1)
+        made = distill(
+            *(teacher, student, talk, out, SETTINGS),
+            threads=1,
+            progress=lambda *say: told.append(say),
+        )
+    assert loss_told(told, "learning from its own replies")
     # The replies and the first part of the training were kept.
     assert ran == ["converters.distill.fit"]
     return made
@@ -106,14 +109,14 @@ def test_what_is_made_is_a_whole_checkpoint_with_its_story(
 
 
 def test_a_folder_that_exists_is_left_alone(
-    distilled: Distilled, teacher: Path, student: Path, data: Path
+    distilled: Distilled, teacher: Path, student: Path, talk: Path
 ) -> None:
     with pytest.raises(OptionError, match="exists already"):
-        distill(teacher, student, data, distilled.path, SETTINGS)
+        distill(teacher, student, talk, distilled.path, SETTINGS)
 
 
 def test_other_vocabularies_are_refused_before_the_teacher_says_a_word(
-    teacher: Path, student: Path, data: Path, tmp_path: Path
+    teacher: Path, student: Path, talk: Path, tmp_path: Path
 ) -> None:
     other = Path(shutil.copytree(student, tmp_path / "other"))
     document = json.loads((other / "tokenizer.json").read_text())
@@ -124,15 +127,28 @@ def test_other_vocabularies_are_refused_before_the_teacher_says_a_word(
     assert difference(student, student) == ""
     assert "is not the same token in both" in difference(student, other)
     with pytest.raises(ModelFileError, match="different vocabularies"):
-        distill(teacher, other, data, tmp_path / "out", SETTINGS)
+        distill(teacher, other, talk, tmp_path / "out", SETTINGS)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("unsafe", ["teacher", "student"])
+def test_a_pickled_model_is_refused(
+    teacher: Path, student: Path, data: Path, tmp_path: Path, unsafe: str
+) -> None:
+    models = {"teacher": teacher, "student": student}
+    copy = Path(shutil.copytree(models[unsafe], tmp_path / "lm"))
+    (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
+    models[unsafe] = copy
+    with pytest.raises(ModelFileError, match="a pickle"):
+        distill(models["teacher"], models["student"], data, tmp_path / "out", SETTINGS)
     assert not (tmp_path / "out").exists()
 
 
 def test_a_teacher_that_never_ends_a_reply_is_named(
-    student: Path, data: Path, tmp_path: Path
+    student: Path, talk: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(ConversionError, match="finished none of its 32 replies within 1 tokens"):
-        distill(student, student, data, tmp_path / "out", replace(SETTINGS, max_reply=1))
+        distill(student, student, talk, tmp_path / "out", replace(SETTINGS, max_reply=1))
 
 
 @pytest.mark.parametrize(
@@ -162,7 +178,7 @@ def test_impossible_settings_are_refused() -> None:
 
 
 def test_a_full_disk_is_one_sentence(
-    teacher: Path, student: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    teacher: Path, student: Path, talk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(folder: Path, needed: int) -> None:
         raise StorageError("The disk is full.")
@@ -173,7 +189,7 @@ def test_a_full_disk_is_one_sentence(
         lambda *args, **kwargs: lines(tmp_path / "replies.jsonl", conversations()),
     )
     with pytest.raises(StorageError, match="disk is full"):
-        distill(teacher, student, data, tmp_path / "out", SETTINGS)
+        distill(teacher, student, talk, tmp_path / "out", SETTINGS)
     assert not (tmp_path / "out").exists()
 
 

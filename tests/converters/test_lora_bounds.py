@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from chain_kit import conversations
 from converter_kit import lines, names
-from lm_kit import tiny_lm
 from tuning_kit import losses, pairs
 
 from converters.errors import ConversionError
@@ -19,11 +18,6 @@ from converters.lora import LoraSettings, PreferenceSettings, train_lora, train_
 
 SETTINGS = LoraSettings(learning_rate=1e-2, max_length=64)
 LONG = {"role": "user", "content": "my order refund hours " * 40}
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_lm(tmp_path_factory.mktemp("base") / "lm")
 
 
 def talk(path: Path, *, short: int, long: int) -> Path:

@@ -6,9 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from chain_kit import conversations
-from converter_kit import lines
-from lm_kit import tiny_lm
 from tuning_kit import losses
 
 from converters import children
@@ -18,27 +15,17 @@ from converters.lora import LoraSettings, train_lora
 SETTINGS = LoraSettings(epochs=2, learning_rate=1e-2, max_length=64)
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_lm(tmp_path_factory.mktemp("base") / "lm")
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return lines(tmp_path_factory.mktemp("data") / "talk.jsonl", conversations())
-
-
 @pytest.fixture
 def _two_cards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(children, "_cards", lambda: 2)
 
 
 @pytest.mark.usefixtures("_two_cards")
-def test_two_share_the_work(base: Path, data: Path, tmp_path: Path) -> None:
+def test_two_share_the_work(base: Path, talk: Path, tmp_path: Path) -> None:
     seen: list[float] = []
     out = tmp_path / "out"
     made = train_lora(
-        base, data, out, SETTINGS, threads=1, progress=lambda _, done: seen.append(done)
+        base, talk, out, SETTINGS, threads=1, progress=lambda _, done, *more: seen.append(done)
     )
     # Each takes half of the 31 lines, four at a time, twice.
     assert made.steps == 8
@@ -53,9 +40,9 @@ def test_two_share_the_work(base: Path, data: Path, tmp_path: Path) -> None:
     ("module", "said"), [("lm_head", "shares its weights"), ("c_attn", "Error: .*c_attn")]
 )
 def test_the_reason_outlasts_the_launchers_words(
-    base: Path, data: Path, tmp_path: Path, module: str, said: str
+    base: Path, talk: Path, tmp_path: Path, module: str, said: str
 ) -> None:
     wrong = replace(SETTINGS, modules=(module,))
     with pytest.raises(ConversionError, match=said) as caught:
-        train_lora(base, data, tmp_path / "out", wrong, threads=1)
+        train_lora(base, talk, tmp_path / "out", wrong, threads=1)
     assert "\n" not in caught.value.message

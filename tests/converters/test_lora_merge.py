@@ -323,6 +323,23 @@ def test_a_damaged_base_is_refused(llama: Path, adapter: Path, tmp_path: Path) -
     assert not (tmp_path / "out").exists()
 
 
+def test_ctrl_c_leaves_no_model_and_the_next_run_makes_it(
+    llama: Path, adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*args: Any) -> None:
+        raise KeyboardInterrupt
+
+    command = ["merge", str(llama), str(adapter), "--out", str(tmp_path / "out"), "--threads", "1"]
+    with monkeypatch.context() as patch:
+        patch.setattr("converters.lora.merge._copy_rest", stop)
+        stopped = CliRunner().invoke(app, command)
+    assert stopped.exit_code == 130
+    assert not (tmp_path / "out").exists()
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    assert names(tmp_path) == ["out"]
+
+
 def test_what_is_there_is_never_overwritten(llama: Path, adapter: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     with pytest.raises(OptionError, match="exists already"):

@@ -14,7 +14,7 @@ import pytest
 from chain_kit import conversations
 from converter_kit import lines, names
 from lm_kit import tiny_lm
-from tuning_kit import PROGRAM, last_checkpoint, losses, pairs, run, stop_at
+from tuning_kit import PROGRAM, last_checkpoint, loss_told, losses, pairs, run, stop_at
 
 from converters.errors import DatasetError, ModelFileError, OptionError
 from converters.evaluate.engines import model_digest
@@ -34,11 +34,6 @@ WEIGHTS = "adapter_model.safetensors"
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_lm(tmp_path_factory.mktemp("base") / "lm")
-
-
-@pytest.fixture(scope="module")
 def tuned(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("tuned")
     data = lines(home / "talk.jsonl", conversations())
@@ -54,8 +49,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def preferred(
     base: Path, tuned: Path, data: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Trained:
-    out = tmp_path_factory.mktemp("preferred") / "adapter"
-    return train_preferences(base, tuned, data, out, SETTINGS, threads=1)
+    out, told = tmp_path_factory.mktemp("preferred") / "adapter", []
+    progress = lambda *say: told.append(say)  # noqa: E731
+    made = train_preferences(base, tuned, data, out, SETTINGS, threads=1, progress=progress)
+    assert loss_told(told, "tuning")
+    return made
 
 
 def weights(folder: Path) -> bytes:

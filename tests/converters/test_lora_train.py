@@ -13,10 +13,10 @@ import pytest
 from chain_kit import ANSWERS, conversations
 from converter_kit import lines, names
 from gguf_kit import tiny_pair
-from lm_kit import tiny_lm
 from tuning_kit import (
     PROGRAM,
     last_checkpoint,
+    loss_told,
     losses,
     run,
     stop_at,
@@ -37,19 +37,11 @@ WEIGHTS = "adapter_model.safetensors"
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_lm(tmp_path_factory.mktemp("base") / "lm")
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return lines(tmp_path_factory.mktemp("data") / "talk.jsonl", conversations())
-
-
-@pytest.fixture(scope="module")
-def trained(base: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    out = tmp_path_factory.mktemp("trained") / "adapter"
-    return train_lora(base, data, out, SETTINGS, threads=1)
+def trained(base: Path, talk: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    out, told = tmp_path_factory.mktemp("trained") / "adapter", []
+    made = train_lora(base, talk, out, SETTINGS, threads=1, progress=lambda *say: told.append(say))
+    assert loss_told(told, "tuning")
+    return made
 
 
 def weights(folder: Path) -> bytes:
@@ -112,10 +104,10 @@ def fields(settings: LoraSettings) -> dict[str, Any]:
 
 
 def test_killed_and_stopped_it_ends_where_it_would_have(
-    trained: Trained, base: Path, data: Path, tmp_path: Path
+    trained: Trained, base: Path, talk: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "adapter"
-    command = [PROGRAM, "train", base, "--data", data, "--out", out, *OPTIONS]
+    command = [PROGRAM, "train", base, "--data", talk, "--out", out, *OPTIONS]
     killed = stop_at(6, out, command, signal.SIGKILL)
     assert killed.code == -signal.SIGKILL
     assert not out.exists()
@@ -136,17 +128,17 @@ def test_killed_and_stopped_it_ends_where_it_would_have(
 
 
 def test_another_seed_makes_another_adapter(
-    trained: Trained, base: Path, data: Path, tmp_path: Path
+    trained: Trained, base: Path, talk: Path, tmp_path: Path
 ) -> None:
-    made = train_lora(base, data, tmp_path / "out", replace(SETTINGS, seed=4), threads=1)
+    made = train_lora(base, talk, tmp_path / "out", replace(SETTINGS, seed=4), threads=1)
     assert weights(made.path) != weights(trained.path)
 
 
 def test_a_full_disk_is_one_sentence_and_a_later_run_goes_on(
-    trained: Trained, base: Path, data: Path, tmp_path: Path
+    trained: Trained, base: Path, talk: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "adapter"
-    command = [PROGRAM, "train", base, "--data", data, "--out", out, *OPTIONS]
+    command = [PROGRAM, "train", base, "--data", talk, "--out", out, *OPTIONS]
     # The adapter fits, the optimiser's state beside it does not.
     full = run(command, limit=len(weights(trained.path)) * 3 // 2)
     assert full.code == 5, full
@@ -178,19 +170,19 @@ def test_lines_that_all_say_the_same_can_be_learnt(base: Path, tmp_path: Path) -
     assert (made.lines, made.steps) == (3, 1)
 
 
-def test_a_folder_that_exists_is_left_alone(trained: Trained, base: Path, data: Path) -> None:
+def test_a_folder_that_exists_is_left_alone(trained: Trained, base: Path, talk: Path) -> None:
     before = weights(trained.path)
-    refused(OptionError, "exists already", base, data, trained.path, SETTINGS)
+    refused(OptionError, "exists already", base, talk, trained.path, SETTINGS)
     assert weights(trained.path) == before
 
 
-def test_an_unsafe_or_damaged_base_is_refused(base: Path, data: Path, tmp_path: Path) -> None:
+def test_an_unsafe_or_damaged_base_is_refused(base: Path, talk: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(base, tmp_path / "lm"))
     content = (copy / WHOLE).read_bytes()
     (copy / WHOLE).write_bytes(content[:-4])
-    refused(ModelFileError, "cut short", copy, data, tmp_path / "out")
+    refused(ModelFileError, "cut short", copy, talk, tmp_path / "out")
     (copy / WHOLE).rename(copy / "pytorch_model.bin")
-    refused(ModelFileError, "a pickle", copy, data, tmp_path / "out")
+    refused(ModelFileError, "a pickle", copy, talk, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -199,17 +191,17 @@ def test_an_unsafe_or_damaged_base_is_refused(base: Path, data: Path, tmp_path: 
     [("c_attn", "c_attn"), ("lm_head", "shares its weights with the embeddings")],
 )
 def test_a_layer_that_takes_no_adapter_is_named(
-    base: Path, data: Path, tmp_path: Path, module: str, said: str
+    base: Path, talk: Path, tmp_path: Path, module: str, said: str
 ) -> None:
     wrong = replace(SETTINGS, modules=(module,))
-    refused(ConversionError, said, base, data, tmp_path / "out", wrong)
+    refused(ConversionError, said, base, talk, tmp_path / "out", wrong)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_base_without_a_chat_template_is_told_of(base: Path, data: Path, tmp_path: Path) -> None:
+def test_a_base_without_a_chat_template_is_told_of(base: Path, talk: Path, tmp_path: Path) -> None:
     plain = Path(shutil.copytree(base, tmp_path / "lm"))
     (plain / "chat_template.jinja").unlink()
-    refused(ConversionError, "no chat template", plain, data, tmp_path / "out", SETTINGS)
+    refused(ConversionError, "no chat template", plain, talk, tmp_path / "out", SETTINGS)
 
 
 @pytest.mark.parametrize(
@@ -231,21 +223,21 @@ def test_impossible_settings_are_refused(change: dict[str, Any]) -> None:
 
 
 def test_too_little_room_is_said_before_anything_is_learnt(
-    base: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    base: Path, talk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(folder: Path, needed: int) -> None:
         raise StorageError("The disk is full.")
 
     monkeypatch.setattr("converters.lora.training.require_space", full)
-    refused(StorageError, "disk is full", base, data, tmp_path / "out", SETTINGS)
+    refused(StorageError, "disk is full", base, talk, tmp_path / "out", SETTINGS)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_quantised_gguf_file_is_tuned_merged_and_run(data: Path, tmp_path: Path) -> None:
+def test_a_quantised_gguf_file_is_tuned_merged_and_run(talk: Path, tmp_path: Path) -> None:
     _, whole = tiny_pair(tmp_path)
     small = tmp_path / "small.gguf"
     quantize(whole, small, "Q8_0", threads=1)
-    made = train_lora(small, data, tmp_path / "adapter", SETTINGS, threads=1)
+    made = train_lora(small, talk, tmp_path / "adapter", SETTINGS, threads=1)
     assert made.after < made.before
     assert json.loads((made.path / "base.json").read_text())["base"] == model_digest(small)
     with pytest.raises(ModelFileError, match="is for another base"):

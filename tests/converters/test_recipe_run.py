@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -188,8 +189,8 @@ def test_a_stage_that_makes_nothing_is_named(tmp_path: Path) -> None:
 
 
 def test_progress_is_of_all_stages(kitchen: Kitchen, tmp_path: Path) -> None:
-    told: list[tuple[str, float]] = []
-    run(kitchen.stages(), tmp_path / "w", progress=lambda step, share: told.append((step, share)))
-    assert told[0] == ("[1/3] first: checking what is there", 0.0)
-    assert ("[3/3] other: copying", 2.5 / 3) in told
-    assert [share for _, share in told] == sorted(share for _, share in told)
+    told: list[tuple[Any, ...]] = []
+    run(kitchen.stages(), tmp_path / "w", progress=lambda *given: told.append(given))
+    assert told[0] == ("[1/3] first: checking what is there", 0.0, "0%")
+    assert ("[3/3] other: copying", 2.5 / 3, "50%") in told
+    assert [share for _, share, _ in told] == sorted(share for _, share, _ in told)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -97,6 +98,12 @@ def until(true: Callable[[], bool], *, seconds: float = 60) -> None:
         if time.monotonic() > end:
             raise TimeoutError
         time.sleep(0.05)
+
+
+def loss_told(told: Sequence[tuple[Any, ...]], step: str) -> bool:
+    """Whether progress of ``step`` said how many steps are done of how many, and the loss."""
+    said = re.compile(r"step \d+ of \d+.*, loss \d+\.\d{3}")
+    return any(said.fullmatch(detail) for name, _, *more in told for detail in more if name == step)
 
 
 def losses(folder: Path) -> list[dict[str, float]]:

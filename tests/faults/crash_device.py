@@ -12,14 +12,11 @@ import json
 import os
 import random
 import shutil
-import signal
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +24,8 @@ import httpx
 from crash_vfs import Watch
 
 from edge_runtime.journal import Journal, Retention, TurnRecord
-from sync.link import load_link, open_client
-from sync.protocol import Ack, Refused, contiguous_after, decode_batch, digest
+from sync.protocol.records import Ack, Refused, contiguous_after, digest
+from sync.protocol.wire import decode_batch
 from sync.uplink import Uplink
 
 USER = "member-7"
@@ -293,52 +290,11 @@ def _apply(content: bytearray, operation: tuple[Any, ...]) -> None:
     content[offset : offset + len(data)] = data
 
 
-def killed_at_random(folder: Path, kills: int) -> dict[str, Any]:
-    """A device that records and sends over the network until SIGKILL, and starts again."""
-    chance = random.Random(kills)
-    told_file = folder / "told"
-    told_file.touch()
-    for number in range(kills):
-        size = told_file.stat().st_size
-        child = os.fork()
-        if child == 0:
-            _record_and_send(folder, told_file)
-        while number % 4 and told_file.stat().st_size == size:
-            time.sleep(0.002)  # three in four are under way when they die, the rest still opening
-        time.sleep(chance.uniform(0, 0.15))
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-    return {"kills": kills, "told": told_file.read_text().split("\n")[:-1]}
-
-
-def _record_and_send(folder: Path, told_file: Path) -> None:
-    try:
-        link = load_link(folder)
-        assert link is not None
-        with (
-            closing(Journal.open(folder / "journal.db")) as journal,
-            open_client(link) as client,
-            told_file.open("a", buffering=1) as told,
-        ):
-            uplink = Uplink(journal, client, batch_records=5)
-            for number in count(len(journal.turns_since(limit=10**6))):
-                journal.record(turn(number), state_json=str(number))
-                told.write(f"t{number}\n")
-                if number % 3 == 2:
-                    uplink.push(max_batches=2)
-    except BaseException as error:
-        with told_file.open("a") as told:
-            told.write(f"failed: {error!r}\n")
-    os._exit(1)
-
-
 if __name__ == "__main__":
     way, folder, number = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
     rounds = int(sys.argv[4]) if len(sys.argv) > 4 else 1
     if way == "kill":
         found = kill_everywhere(folder, number)
-    elif way == "random":
-        found = killed_at_random(folder, number)
     else:
         found = lose_power_everywhere(folder, number, rounds=rounds, syncs=way == "power")
     print(json.dumps(found))

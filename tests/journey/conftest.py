@@ -5,5 +5,5 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-for room in ("assistant", "sync", "updater"):
+for room in ("assistant", "faults", "sync", "updater"):
     sys.path.append(str(Path(__file__).parents[1] / room))

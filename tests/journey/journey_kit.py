@@ -35,7 +35,7 @@ from sync.central.repository import SignedRepository
 from sync.errors import SyncError
 from sync.exchange import Exchange
 from sync.link import enroll, load_link, open_client
-from sync.protocol import ProtocolError
+from sync.protocol.base import ProtocolError
 from sync.updater.following import Followed, Follower
 from sync.updater.home import UpdateHome
 
@@ -53,7 +53,7 @@ class Centre:
 
     def ask(self, method: str, path: str, **kw: Any) -> Any:
         headers = {"Authorization": f"Bearer {OPERATOR}"}
-        answer = httpx.request(method, self.url + path, headers=headers, **kw)
+        answer = httpx.request(method, self.url + path, headers=headers, timeout=60, **kw)
         assert answer.is_success, answer.text
         return answer.json()
 
@@ -115,7 +115,9 @@ def centre(folder: Path) -> Iterator[Centre]:
     app = create_app(database, OPERATOR, objects=objects, rates=rates)
     listener = socket()
     listener.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
+    # A busy machine may let a device's connection wait for longer than the default of five seconds.
+    config = uvicorn.Config(app, log_level="error", lifespan="off", timeout_keep_alive=75)
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

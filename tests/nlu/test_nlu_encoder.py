@@ -13,9 +13,10 @@ import pytest
 
 from edge_runtime.bundles import shipped_files
 from edge_runtime.errors import EngineError, ModelMissingError
+from edge_runtime.modelfiles import PIECES, WORDS
 from edge_runtime.nlu import Encoder
 from edge_runtime.nlu.e5file import E5File, dequantize
-from edge_runtime.nlu.student import PIECES, STUDENT_BASE, WORDS
+from edge_runtime.nlu.student import STUDENT_BASE
 from edge_runtime.nlu.tokenizer import Tokenizer
 
 pytestmark = pytest.mark.models

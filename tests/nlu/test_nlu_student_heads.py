@@ -16,7 +16,7 @@ from student_kit import INTENTS, TAGS, heads, write_base, write_task
 from edge_runtime.errors import EngineError
 from edge_runtime.nlu import Encoder, Understander, choose_task, examples_digest, load_task
 from edge_runtime.nlu.e5file import E5File
-from edge_runtime.nlu.network import StudentNetwork, TaskOutput
+from edge_runtime.nlu.network import StudentNetwork
 from edge_runtime.nlu.reading import task_evidence
 from edge_runtime.nlu.student import base_fingerprint
 from edge_runtime.nlu.tags import Span, merged, spans
@@ -122,16 +122,18 @@ def test_heads_without_sentiment_and_tags_work(base: Mapping[str, Path], tmp_pat
 def test_retrieval_reuses_the_pass_that_understood(
     base: Mapping[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    encoder = _opened(base, tmp_path)
-    (out,) = encoder.understand(["where is my order"])
+    encoder, text = _opened(base, tmp_path), "where is my order"
+    (out,) = encoder.understand([text])
+    expected = Encoder(base, 1).encode([text], "query")
 
-    def refused(*_: object) -> TaskOutput:
-        raise AssertionError("the encoder ran again")
+    def refused(*_: object) -> object:
+        raise AssertionError("the lower layers ran again")
 
-    monkeypatch.setattr(StudentNetwork, "vectors", refused)
-    monkeypatch.setattr(StudentNetwork, "understand", refused)
-    assert np.array_equal(encoder.encode(["where is my order"], "query")[0], out.vector)
-    assert encoder.understand(["where is my order"])[0] is out
+    monkeypatch.setattr(StudentNetwork, "hidden", refused)
+    assert np.array_equal(encoder.encode([text], "query"), expected)
+    assert encoder.understand([text])[0] is out
+    with pytest.raises(AssertionError, match="ran again"):
+        encoder.encode([text], "passage")
 
 
 def test_a_text_reads_the_same_alone_and_in_company(

@@ -99,7 +99,8 @@ def served(path: Path, port: int = 0) -> Iterator[Central]:
     app = Faulty(create_app(database, OPERATOR, body_timeout_s=5, clock=lambda: NOW), faults)
     listener = socket()
     listener.bind(("127.0.0.1", port))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
+    config = uvicorn.Config(app, log_level="error", lifespan="off", timeout_keep_alive=75)
+    server = uvicorn.Server(config)
     started = threading.Event()
     startup = server.startup
 

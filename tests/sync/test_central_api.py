@@ -17,7 +17,8 @@ from sync.central import auth
 from sync.central.tables import Device, StoredRecord
 from sync.errors import CredentialError
 from sync.link import Link, check_url, enroll, load_link
-from sync.protocol import MAX_BATCH_BYTES, MAX_BODY_BYTES, Batch, Record, compress, encode_batch
+from sync.protocol.records import Batch, Record
+from sync.protocol.wire import MAX_BATCH_BYTES, MAX_BODY_BYTES, compress, encode_batch
 from sync.uplink import Uplink
 
 OPERATOR_ONLY = [

@@ -20,7 +20,8 @@ from sync.central.export import labelled
 from sync.central.tables import Handoff, StoredRecord, TurnMetric
 from sync.errors import CredentialError, SyncError
 from sync.link import enroll, load_link, open_client
-from sync.protocol import Batch, Record, encode_batch
+from sync.protocol.records import Batch, Record
+from sync.protocol.wire import encode_batch
 from sync.uplink import Uplink
 
 
@@ -192,7 +193,7 @@ def test_a_batch_the_server_finds_malformed_is_halved_down_to_the_culprit(
             self.inner = httpx.HTTPTransport()
 
         def handle_request(self, request: httpx.Request) -> httpx.Response:
-            from sync.protocol import decompress
+            from sync.protocol.wire import decompress
 
             if poisoned in decompress(request.read(), 10**7):
                 return httpx.Response(422, json={"protocol": 1, "error": "malformed"})

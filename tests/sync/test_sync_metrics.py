@@ -13,6 +13,7 @@ from edge_runtime.config import Settings
 from edge_runtime.journal import Journal
 from sync.cli import app
 from sync.commands.metrics import exposition
+from sync.contact import Contact
 from sync.updater.home import UpdateHome
 from sync.updater.release import Release
 
@@ -40,6 +41,8 @@ def test_a_collector_reads_queue_and_bundle_from_the_file(tmp_path: Path) -> Non
     assert found["edge_sync_queue_bytes", "metric"] > 0
     assert found["edge_sync_records_total", ""] == 6
     assert found["edge_sync_set_aside_records", ""] == 0
+    assert found["edge_sync_last_contact_timestamp_seconds", ""] == 0
+    assert found["edge_sync_last_push_timestamp_seconds", ""] == 0
     assert found["edge_sync_bundle_running", ""] == 0
     assert found["edge_sync_bundle_on_trial", ""] == 0
 
@@ -50,7 +53,9 @@ def test_the_running_bundle_is_named(tmp_path: Path) -> None:
 
     home = Home(Settings(data_dir=tmp_path, models_dir=tmp_path / "models"))
     with closing(Journal.open(tmp_path / "journal.db")) as journal:
-        text = exposition(journal, home)
+        text = exposition(journal, home, Contact(heard=20, delivered=10))
     labels = f'bundle="retail",version="1.2.0",sha256="{"a" * 64}"'
     assert f"edge_sync_bundle_running{{{labels}}} 1\n" in text
     assert parsed(text)["edge_sync_bundle_running", "retail"] == 1
+    assert parsed(text)["edge_sync_last_contact_timestamp_seconds", ""] == 20
+    assert parsed(text)["edge_sync_last_push_timestamp_seconds", ""] == 10

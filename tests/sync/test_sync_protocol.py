@@ -12,18 +12,9 @@ from sync_kit import turn
 
 from edge_runtime.journal import Redactor
 from edge_runtime.journal import payloads as made
-from sync.protocol import (
-    PAYLOADS,
-    Batch,
-    ProtocolError,
-    Record,
-    check_payload,
-    contiguous_after,
-    decode_batch,
-    decompress,
-    digest,
-    encode_batch,
-)
+from sync.protocol.base import ProtocolError
+from sync.protocol.records import PAYLOADS, Batch, Record, check_payload, contiguous_after, digest
+from sync.protocol.wire import decode_batch, decompress, encode_batch
 from sync.uplink import backoff
 
 JSON = st.recursive(

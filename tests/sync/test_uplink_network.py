@@ -28,7 +28,7 @@ from sync.agent import Agent, Cycle
 from sync.central.tables import Device, StoredRecord
 from sync.errors import SyncError
 from sync.link import Link, enroll, open_client
-from sync.protocol import ProtocolError
+from sync.protocol.base import ProtocolError
 from sync.repair import verify
 from sync.uplink import Uplink
 

@@ -16,7 +16,8 @@ from edge_runtime.errors import ConfigError, StorageError
 from edge_runtime.journal import Journal
 from sync.exchange import Exchange
 from sync.pacing import URGENT, Pace, load_sync_settings
-from sync.protocol import ProtocolError, compress, decompress
+from sync.protocol.base import ProtocolError
+from sync.protocol.wire import compress, decompress
 from sync.uplink import Uplink
 
 
@@ -110,7 +111,8 @@ def test_a_slow_link_gets_small_batches_that_grow_again(journal: Journal) -> Non
     sizes: list[int] = []
 
     def serve(request: httpx.Request) -> httpx.Response:
-        from sync.protocol import Ack, decode_batch
+        from sync.protocol.records import Ack
+        from sync.protocol.wire import decode_batch
 
         batch = decode_batch(request.read())
         sizes.append(len(batch.records))

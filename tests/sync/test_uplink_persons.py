@@ -15,15 +15,16 @@ from sync_kit import NOW, Central, turn
 from typer.testing import CliRunner
 
 from edge_runtime.journal import Journal
-from sync.central import persons
+from sync.central import ledger, persons
 from sync.central.cli import app as central_app
 from sync.central.export import labelled
+from sync.central.retention import Periods, retain
 from sync.central.tables import Handoff, StoredRecord, TurnMetric
 from sync.cli import app
 from sync.errors import SyncError
 from sync.link import enroll, open_client
 from sync.persons import held_centrally, send_erasures
-from sync.protocol import Record
+from sync.protocol.records import Record
 from sync.uplink import Uplink
 
 RUN = CliRunner()
@@ -89,12 +90,12 @@ def test_receipts_form_a_chain_that_shows_what_was_altered(
     counts = [json.loads(one["receipt"])["records"] for one in confirmed]
     assert counts == [13, 13, 0]
     with central.database.read() as session:
-        entries = persons.ledger(session)
+        entries = ledger.entries(session)
     assert [entry["digest"] for entry in entries] == [one["digest"] for one in confirmed]
-    assert persons.is_unbroken(entries)
-    assert not persons.is_unbroken(entries[1:])
+    assert ledger.is_unbroken(entries)
+    assert not ledger.is_unbroken(entries[1:])
     altered = entries[0]["receipt"].replace('"records": 13', '"records": 12')
-    assert not persons.is_unbroken([entries[0] | {"receipt": altered}, *entries[1:]])
+    assert not ledger.is_unbroken([entries[0] | {"receipt": altered}, *entries[1:]])
 
 
 def test_asking_again_gives_the_same_receipt(
@@ -106,7 +107,7 @@ def test_asking_again_gives_the_same_receipt(
         send_erasures(journal, uplink.exchange)
     assert send_erasures(journal, uplink.exchange) == 1
     with central.database.read() as session:
-        assert len(persons.ledger(session)) == 1
+        assert len(ledger.entries(session)) == 1
 
 
 def test_a_device_reaches_its_own_records_and_operators_every_devices(
@@ -166,18 +167,18 @@ def test_a_restored_backup_forgets_again(
             row.kind, row.payload, row.digest = kept["kind"], kept["payload"], kept["digest"]
     assert len(held_centrally(journal, uplink.exchange, "member-7")) == 6
     with central.database.write() as session:
-        assert persons.restore_ledger(session, persons.ledger(session), NOW) == 6
+        assert persons.restore_ledger(session, ledger.entries(session), NOW) == 6
     assert held_centrally(journal, uplink.exchange, "member-7") == []
 
 
 def test_records_go_when_their_kinds_period_is_over(
     journal: Journal, central: Central, uplink: Uplink
 ) -> None:
-    periods = persons.Periods(turn=30, escalation=60, metric=90, audit=90)
+    periods = Periods(turn=30, escalation=60, metric=90, audit=90)
     later = {}
     for days in (29, 31, 61, 91):
         with central.database.write() as session:
-            later[days] = persons.retain(session, periods, NOW + timedelta(days=days))
+            later[days] = retain(session, periods, NOW + timedelta(days=days))
     assert later == {29: {}, 31: {"turn": 12}, 61: {"escalation": 2}, 91: {"metric": 12}}
     with central.database.read() as session:
         assert list(labelled(session, since=NOW)) == []

@@ -8,9 +8,11 @@ import sys
 import zipfile
 from pathlib import Path
 
+import httpx
 import pytest
 from device_kit import Till, Works, sha
 from securesystemslib.signer import CryptoSigner
+from updater_kit import Pieces
 
 from edge_runtime.errors import ConfigError, ModelCorruptError, ModelError, StorageError
 from sync.delta import make_delta
@@ -40,6 +42,38 @@ def test_only_what_changed_is_fetched(till: Till, works: Works) -> None:
     assert (done.reused, done.fetched) == (2, 1)
     assert till.received < 20_000
     assert len(till.running()) == 3
+
+
+@pytest.mark.parametrize("by", ["an earlier bundle", "the device's own models"])
+def test_of_a_model_that_is_here_only_the_new_adapter_travels(
+    till: Till, works: Works, by: str
+) -> None:
+    if by == "an earlier bundle":
+        works.publish("1", {**FILES, "llm/adapter.gguf": random.Random(2).randbytes(3_000)})
+        till.pull()
+        till.home.slots.commit()
+    else:
+        for data in FILES.values():
+            till.home.blobs.add([data], len(data), sha(data), label="pulled before")
+    adapter = random.Random(3).randbytes(3_000)
+    works.publish("2", {**FILES, "llm/adapter.gguf": adapter})
+    served: dict[str, int] = {}
+    respond = works.respond
+
+    def counted(request: httpx.Request) -> httpx.Response:
+        response = respond(request)
+        if isinstance(response.stream, Pieces):
+            served[request.url.path] = len(response.stream.body)
+        return response
+
+    works.respond = counted  # type: ignore[method-assign]
+    done = till.pull()
+    assert (done.fetched, done.reused, done.patched) == (1, 2, 0)
+    components = {path: size for path, size in served.items() if "/components/" in path}
+    assert list(components.values()) == [len(adapter)]
+    assert sha(adapter) in next(iter(components))
+    assert till.received == sum(served.values()) < len(MODEL) / 2
+    assert till.running() == {**FILES, "llm/adapter.gguf": adapter}
 
 
 def test_a_changed_model_arrives_as_a_delta(till: Till, works: Works, tmp_path: Path) -> None:

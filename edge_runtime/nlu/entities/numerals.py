@@ -6,6 +6,8 @@ import re
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
+from edge_runtime.numberwords import EN_SMALL, EN_TENS, ES_HUNDREDS, ES_SMALL, ES_TENS
+
 _ZH_DIGITS: Final = {c: i for i, c in enumerate("零一二三四五六七八九")} | {
     "〇": 0,
     "两": 2,
@@ -25,80 +27,12 @@ _ZH_UNITS: Final = {"十": 10, "拾": 10, "百": 100, "佰": 100, "千": 1000, "
 _ZH_MYRIADS: Final = {"万": 10_000, "亿": 100_000_000}
 _ZH_ALL: Final = "".join(_ZH_DIGITS) + "".join(_ZH_UNITS) + "".join(_ZH_MYRIADS)
 
-_EN_SMALL: Final = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-]
-_EN_TENS: Final = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
-_ES_SMALL: Final = [
-    "cero",
-    "uno",
-    "dos",
-    "tres",
-    "cuatro",
-    "cinco",
-    "seis",
-    "siete",
-    "ocho",
-    "nueve",
-    "diez",
-    "once",
-    "doce",
-    "trece",
-    "catorce",
-    "quince",
-    "dieciséis",
-    "diecisiete",
-    "dieciocho",
-    "diecinueve",
-    "veinte",
-    "veintiuno",
-    "veintidós",
-    "veintitrés",
-    "veinticuatro",
-    "veinticinco",
-    "veintiséis",
-    "veintisiete",
-    "veintiocho",
-    "veintinueve",
-]
-_ES_TENS: Final = ["treinta", "cuarenta", "cincuenta", "sesenta", "setenta", "ochenta", "noventa"]
-_ES_HUNDREDS: Final = [
-    "ciento",
-    "doscientos",
-    "trescientos",
-    "cuatrocientos",
-    "quinientos",
-    "seiscientos",
-    "setecientos",
-    "ochocientos",
-    "novecientos",
-]
-
 _ADDED: Final[dict[str, int]] = (
-    {word: value for value, word in enumerate(_EN_SMALL)}
-    | {word: 20 + 10 * index for index, word in enumerate(_EN_TENS)}
-    | {word: value for value, word in enumerate(_ES_SMALL)}
-    | {word: 30 + 10 * index for index, word in enumerate(_ES_TENS)}
-    | {word: 100 + 100 * index for index, word in enumerate(_ES_HUNDREDS)}
+    {word: value for value, word in enumerate(EN_SMALL)}
+    | {word: 20 + 10 * index for index, word in enumerate(EN_TENS)}
+    | {word: value for value, word in enumerate(ES_SMALL)}
+    | {word: 30 + 10 * index for index, word in enumerate(ES_TENS)}
+    | {word: 100 + 100 * index for index, word in enumerate(ES_HUNDREDS)}
     | {"cien": 100, "dozen": 12, "docena": 12}
 )
 _MULTIPLIED: Final = {

@@ -16,7 +16,7 @@ from sync.central.limits import RateLimiter, Rates
 from sync.central.objects import Objects
 from sync.central.operators import Actor, Role
 from sync.central.prometheus import Counters
-from sync.protocol import Refusal
+from sync.protocol.base import Refusal
 
 Bearer = Annotated[
     HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False, scheme_name="token"))

@@ -16,17 +16,12 @@ from sync.central.api.context import Context
 from sync.central.ingest import ingest
 from sync.central.objects import Found, Objects
 from sync.central.releases import REPOSITORY
-from sync.central.tables import Device, utc
-from sync.protocol import (
-    CONTENT_TYPE,
-    PROTOCOL,
-    Ack,
-    EnrollAnswer,
-    EnrollRequest,
-    Poll,
-    PollAnswer,
-    decode_batch,
-)
+from sync.central.tables import Device
+from sync.central.values import utc
+from sync.protocol.base import PROTOCOL
+from sync.protocol.fleet import EnrollAnswer, EnrollRequest, Poll, PollAnswer
+from sync.protocol.records import Ack
+from sync.protocol.wire import CONTENT_TYPE, decode_batch
 
 _SEEN_EVERY = timedelta(minutes=4)
 """A device's polls are noted this rarely, so that most of them write nothing."""

@@ -11,7 +11,8 @@ from sqlalchemy import select
 
 from sync.central import audit, auth
 from sync.central.api.context import Context
-from sync.central.tables import Device, utc
+from sync.central.tables import Device
+from sync.central.values import utc
 
 _SILENT = timedelta(days=1)
 Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,64}$")]

@@ -6,9 +6,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
 
-from sync.central import audit, persons
+from sync.central import audit, ledger, persons
 from sync.central.api.context import Context
-from sync.protocol import PROTOCOL, EraseAnswer, EraseRequest, PersonAnswer, PersonRequest
+from sync.protocol.base import PROTOCOL
+from sync.protocol.persons import EraseAnswer, EraseRequest, PersonAnswer, PersonRequest
 
 
 def router(context: Context) -> APIRouter:
@@ -65,6 +66,6 @@ def router(context: Context) -> APIRouter:
     ) -> dict[str, Any]:
         """The receipts of erasures with ids above ``after``, oldest first."""
         with database.read() as session:
-            return {"protocol": PROTOCOL, "erasures": persons.receipts(session, after, limit)}
+            return {"protocol": PROTOCOL, "erasures": ledger.receipts(session, after, limit)}
 
     return made

@@ -24,9 +24,13 @@ DataDir = Annotated[
 @contextmanager
 def opened(data_dir: Path | None) -> Iterator[Database]:
     """The configured database, closed when the block ends."""
-    settings = load_central_settings(data_dir=data_dir)
-    with closing(Database(settings.url)) as database:
+    with database_of(load_central_settings(data_dir=data_dir)) as database:
         yield database
+
+
+def database_of(settings: CentralSettings) -> closing[Database]:
+    """The same, for a command that needs the settings for more than that."""
+    return closing(Database(settings.url))
 
 
 def signed_repository(settings: CentralSettings) -> SignedRepository:

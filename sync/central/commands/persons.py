@@ -15,9 +15,9 @@ from pydantic import TypeAdapter, ValidationError
 from edge_runtime.commands.console import out, print_json, reported
 from edge_runtime.errors import InputError, StorageError
 from edge_runtime.files import write_atomic
-from sync.central import audit, persons
+from sync.central import audit, ledger, persons, retention
 from sync.central.commands.common import AsJson, DataDir, opened
-from sync.protocol import Pseudonyms
+from sync.protocol.persons import Pseudonyms
 
 Days = Annotated[int, typer.Option(min=1, max=36_500, help="Days they are kept.")]
 _MAX_LEDGER_BYTES = 256 * 2**20
@@ -57,18 +57,18 @@ def erase(
 
 
 def retain(
-    turns: Days = persons.DEFAULT_PERIODS.turn,
-    escalations: Days = persons.DEFAULT_PERIODS.escalation,
-    metrics: Days = persons.DEFAULT_PERIODS.metric,
-    audits: Days = persons.DEFAULT_PERIODS.audit,
+    turns: Days = retention.DEFAULT_PERIODS.turn,
+    escalations: Days = retention.DEFAULT_PERIODS.escalation,
+    metrics: Days = retention.DEFAULT_PERIODS.metric,
+    audits: Days = retention.DEFAULT_PERIODS.audit,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Let go of records past their period, and repeat every erasure. For a daily timer."""
     with reported(as_json=as_json):
-        periods = persons.Periods(turns, escalations, metrics, audits)
+        periods = retention.Periods(turns, escalations, metrics, audits)
         with opened(data_dir) as database, database.write() as session:
-            gone = persons.retain(session, periods, datetime.now(UTC))
+            gone = retention.retain(session, periods, datetime.now(UTC))
         if as_json:
             print_json({"periods": asdict(periods), "gone": gone})
         else:
@@ -83,8 +83,8 @@ def erasures(
     """Write the receipts of all erasures: keep them beside every backup."""
     with reported(as_json=as_json):
         with opened(data_dir) as database, database.read() as session:
-            entries = persons.ledger(session)
-        unbroken = persons.is_unbroken(entries)
+            entries = ledger.entries(session)
+        unbroken = ledger.is_unbroken(entries)
         try:
             write_atomic(out_file, json.dumps(entries).encode(), mode=0o600)
         except OSError as error:
@@ -106,7 +106,7 @@ def forget(
         try:
             with file.open("rb") as source:
                 entries = _ENTRIES.validate_json(source.read(_MAX_LEDGER_BYTES))
-            if not persons.is_unbroken(entries):
+            if not ledger.is_unbroken(entries):
                 raise ValueError("a receipt was altered or taken out")
         except OSError as error:
             raise StorageError(f"{file} cannot be read: {error.strerror}.") from error

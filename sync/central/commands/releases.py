@@ -14,7 +14,7 @@ from sqlalchemy import select
 from edge_runtime.commands.console import out, print_json, reported
 from edge_runtime.errors import ConfigError, InputError
 from sync.central import audit, releases, rollouts
-from sync.central.commands.common import AsJson, DataDir, opened, signed_repository
+from sync.central.commands.common import AsJson, DataDir, database_of, opened, signed_repository
 from sync.central.rollouts import DEFAULT_STAGES, Rule, Stage
 from sync.central.settings import load_central_settings
 from sync.central.tables import Rollout
@@ -40,8 +40,9 @@ def release(
     """
     with reported(as_json=as_json):
         prepared = releases.prepare(manifest)
-        repository = signed_repository(load_central_settings(data_dir=data_dir))
-        with opened(data_dir) as database, database.alone():
+        settings = load_central_settings(data_dir=data_dir)
+        repository = signed_repository(settings)
+        with database_of(settings) as database, database.alone():
             with database.read() as session:
                 releases.require_same(session, prepared)
             target = repository.publish(prepared, latest=latest)

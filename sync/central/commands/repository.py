@@ -13,7 +13,7 @@ from edge_runtime.commands.console import out, print_json, reported
 from edge_runtime.errors import InputError
 from edge_runtime.files import write_atomic
 from sync.central import audit
-from sync.central.commands.common import AsJson, DataDir, opened, signed_repository
+from sync.central.commands.common import AsJson, DataDir, database_of, signed_repository
 from sync.central.keys import KeyFolder, is_key_name
 from sync.central.settings import CentralSettings, load_central_settings
 
@@ -42,7 +42,7 @@ def init(
     with reported(as_json=as_json):
         settings = load_central_settings(data_dir=data_dir)
         held = _offline(settings, offline)
-        with opened(data_dir) as database, database.alone():
+        with database_of(settings) as database, database.alone():
             repository = signed_repository(settings)
             first = repository.create(held, roots=roots, threshold=threshold)
             with storage_errors(offline):
@@ -77,7 +77,7 @@ def replace(
                 "components.",
             )
         settings = load_central_settings(data_dir=data_dir)
-        with opened(data_dir) as database, database.alone():
+        with database_of(settings) as database, database.alone():
             signed_repository(settings).replace(key, _offline(settings, offline))
             now = datetime.now(UTC)
             with database.write() as session:
@@ -99,7 +99,7 @@ def renew(
     """Sign anew what expires. For a daily timer: the timestamp lasts 14 days."""
     with reported(as_json=as_json):
         settings = load_central_settings(data_dir=data_dir)
-        with opened(data_dir) as database, database.alone():
+        with database_of(settings) as database, database.alone():
             held = None if offline is None else _offline(settings, offline)
             signed_repository(settings).renew(held)
         if as_json:

@@ -13,6 +13,7 @@ from typing import Annotated
 import httpx
 import typer
 import uvicorn
+from fastapi import FastAPI
 
 from edge_runtime.commands.console import err, reported
 from edge_runtime.errors import ConfigError
@@ -20,6 +21,7 @@ from sync.central.app import create_app
 from sync.central.commands.common import DataDir
 from sync.central.database import Database
 from sync.central.objects import Objects
+from sync.central.patience import PatientProtocol
 from sync.central.settings import CentralSettings, load_central_settings, operator_token
 from sync.central.worker import Worker
 
@@ -49,20 +51,7 @@ def serve(
                 body_timeout_s=settings.body_timeout_s,
                 rates=settings.rates,
             )
-            server = uvicorn.Server(
-                uvicorn.Config(
-                    app,
-                    host=settings.host,
-                    port=settings.port,
-                    ssl_certfile=settings.tls_cert,
-                    ssl_keyfile=settings.tls_key,
-                    timeout_keep_alive=75,
-                    limit_concurrency=2048,
-                    backlog=2048,
-                    server_header=False,
-                    access_log=False,
-                )
-            )
+            server = server_for(app, settings)
             with _working(Worker(database, webhook=webhook, client=client), server):
                 server.run()
         if not server.started:
@@ -70,6 +59,26 @@ def serve(
                 f"{settings.host}:{settings.port} cannot be listened on.",
                 hint="Choose another with --host and --port.",
             )
+
+
+def server_for(app: FastAPI, settings: CentralSettings) -> uvicorn.Server:
+    """What runs the application: how many connections, and how long each is waited for."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host=settings.host,
+            port=settings.port,
+            http=PatientProtocol,
+            ws="none",
+            ssl_certfile=settings.tls_cert,
+            ssl_keyfile=settings.tls_key,
+            timeout_keep_alive=75,
+            limit_concurrency=2048,
+            backlog=2048,
+            server_header=False,
+            access_log=False,
+        )
+    )
 
 
 def _check_tls(settings: CentralSettings) -> None:

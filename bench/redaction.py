@@ -26,6 +26,7 @@ import yaml
 from stdnum import luhn
 from stdnum.iso7064 import mod_11_2
 
+from bench.redaction_chats import typed
 from bench.report import report
 from edge_runtime.config import PACKS_DIR
 from edge_runtime.journal import Redactor
@@ -61,6 +62,7 @@ def main() -> None:
         *_generated(redactor),
         *_sentences(redactor),
         *_chinese_names(redactor),
+        *_chats(redactor),
         *_ordinary(redactor),
     ]
     report("redaction", "Redaction of personal data", rows)
@@ -153,6 +155,18 @@ def _chinese_names(redactor: Redactor) -> Iterator[dict[str, Any]]:
         yield _row("Chinese names", split, caught, total, 0.95)
 
 
+def _chats(redactor: Redactor) -> Iterator[dict[str, Any]]:
+    """What customers type about themselves to an agent; the set's own parts split it."""
+    folder = Path(os.environ.get("EDGE_BENCH_DATA", ""))
+    for part in ("dev", "test"):
+        counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+        for text, start, end, kind in typed(folder, part):
+            counts[kind][0] += is_caught(redactor, text, start, end)
+            counts[kind][1] += 1
+        for kind, (caught, total) in sorted(counts.items()):
+            yield _row(f"typed in chats: {kind}", part, caught, total, None)
+
+
 def _ordinary(redactor: Redactor) -> Iterator[dict[str, Any]]:
     """Utterances with nobody's data in them: masks here are false."""
     sets = {
@@ -195,14 +209,23 @@ def _public_utterances(folder: Path) -> dict[str, list[str]]:
             if said["role"] == "usr"
         ]
     if (path := folder / AMAZON).is_file():
-        lines = path.read_text("utf-8").splitlines()
-        sets["Amazon reviews, en"] = [line.rpartition("\t")[0] for line in lines]
+        sets["Amazon reviews, en"] = [text for text in reviews(path) if measured_on(text)]
     return {name: texts[:3_000] for name, texts in sets.items()}
 
 
 def measured_on(text: str) -> bool:
-    """Half of the pack's examples, by a fixed hash: the other half may be learnt from."""
-    return hashlib.sha256(text.encode()).digest()[0] % 2 == 1
+    """Half of the texts of a set, by a fixed hash: the other half may be learnt from."""
+    return share(text) % 2 == 1
+
+
+def share(text: str) -> int:
+    """A number of 0 to 255 that a text always gets, to split sets by."""
+    return hashlib.sha256(text.encode()).digest()[0]
+
+
+def reviews(path: Path) -> list[str]:
+    """The sentences of the reviews that UCI collected."""
+    return [line.rpartition("\t")[0] for line in path.read_text("utf-8").splitlines()]
 
 
 def pack_examples(language: str = "") -> list[str]:

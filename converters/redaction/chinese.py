@@ -11,10 +11,12 @@ from itertools import accumulate
 import jieba  # type: ignore[import-untyped]
 
 from converters.redaction.lists import loaded
+from converters.redaction.products import Products
 from converters.redaction.sentences import Labelled
 
-_SLOT = re.compile(r"\{([nspto])\}")
+_SLOT = re.compile(r"\{([nsptomb])\}")
 _CLAUSE_END = re.compile(r"[，。！？、；：,.!?;:]")
+_BETWEEN = ("", "", "", "", "的", "了", "，", "、", "和", "很", "是", "也")
 _OFTEN, _LETTER_OFTEN = 150, 50_000
 """How often a word, or a single letter, stands in jieba's texts to be an everyday one."""
 
@@ -28,6 +30,7 @@ class ChineseSentences:
 
     def __init__(self, chance: random.Random, words: Mapping[str, float]) -> None:
         self._chance = chance
+        self._products = Products(chance)
         self._words = list(words)
         self._often = list(accumulate(words.values()))
         told: dict[str, str] = loaded("chinese")
@@ -45,15 +48,23 @@ class ChineseSentences:
         return self._filled(self._chance.choice(self._frames["named"]))
 
     def ordinary(self, given: Sequence[str]) -> Labelled:
-        """A sentence in which nobody is named: made, strung together, or one of ``given``."""
+        """Sentences in which nobody is named: made, strung together, or of ``given``."""
+        pieces = [self._plain(given) for _ in range(self._chance.choice([1, 1, 1, 2, 3]))]
+        return Labelled(self._chance.choice("，，。、！ ").join(pieces))
+
+    def _plain(self, given: Sequence[str]) -> str:
         way = self._chance.random()
-        if way < 0.35 or (way > 0.65 and not given):
-            return self._filled(self._chance.choice(self._frames["ordinary"]))
+        if way < 0.25 or (way > 0.6 and not given):
+            return self._filled(self._chance.choice(self._frames["ordinary"])).text
         if way < 0.6:
-            return Labelled(
-                "".join(self._chance.choices(self._words, k=self._chance.randint(1, 6)))
-            )
-        return Labelled(self._chance.choice(given))
+            return self._strung()
+        return self._chance.choice(given)
+
+    def _strung(self) -> str:
+        """Everyday words at random, most with what joins words in between."""
+        chance = self._chance
+        words = chance.choices(self._words, cum_weights=self._often, k=chance.randint(1, 8))
+        return "".join(word + chance.choice(_BETWEEN) for word in words)
 
     def strewn(self, text: str) -> Labelled:
         """An ordinary text with a name where a clause of it begins or ends."""
@@ -80,6 +91,11 @@ class ChineseSentences:
             return self._name()
         if slot == "s":
             return self._surname()
+        if slot == "m":
+            return str(self._chance.randrange(1, 10 ** self._chance.randint(1, 5)))
+        if slot == "b":
+            brand = self._products.brand()
+            return brand.lower() if self._chance.random() < 0.3 else brand
         if slot == "o":
             return str(self._chance.randrange(10**7, 10**12))
         return self._chance.choice(self._lists["things" if slot == "t" else "places"])

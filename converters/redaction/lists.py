@@ -34,11 +34,20 @@ def loaded(name: str) -> dict[str, Any]:
 
 def given_names() -> frozenset[str]:
     """Every given name of the lists, in small letters."""
+    return _names_of("given")
+
+
+def listed_names() -> frozenset[str]:
+    """Every given name and surname of the lists, in small letters."""
+    return given_names() | _names_of("surnames")
+
+
+def _names_of(kind: str) -> frozenset[str]:
     return frozenset(
         name.lower()
         for names in _NAMES
         for group in loaded(names).values()
-        for name in group["given"].split()
+        for name in group[kind].split()
     )
 
 
@@ -134,7 +143,8 @@ class Addresses:
         for share, gaps in ((0.35, (" ", ", ", "\n ", "\n")), (0.1, (" ",))):
             if chance.random() < share:
                 street += chance.choice(gaps) + self._filled(chance.choice(common["units"]))
-        return street + self._town() if chance.random() < 0.65 else street
+        whole = street + self._town() if chance.random() < 0.65 else street
+        return whole.replace(",", "") if chance.random() < 0.12 else whole
 
     def code(self) -> str:
         """A postal code."""
@@ -156,7 +166,7 @@ class Addresses:
 
     def _town(self) -> str:
         chance = self._chance
-        town = chance.choice([chance.choice(self._places), self._place(), self._place()])
+        town = chance.choice([chance.choice(self._places), self.town(), self.town()])
         region = chance.choice(self._common["regions"])
         code, country = self.code(), chance.choice(self._places)
         return chance.choice([", ", "\n", "\n ", " ", ", ", "\n, "]) + chance.choice(
@@ -167,7 +177,7 @@ class Addresses:
             ]
         )  # fmt: skip
 
-    def _place(self) -> str:
+    def town(self) -> str:
         """A town nobody has on a list: a surname or a street's name with an ending."""
         chance = self._chance
         street = chance.choice(chance.choice(self._countries)["names"].split())

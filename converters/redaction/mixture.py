@@ -6,10 +6,15 @@ import random
 from collections.abc import Iterator
 
 from converters.redaction.chinese import ChineseSentences, chinese_words
-from converters.redaction.sentences import Labelled, Sentences, hidden, spelled
+from converters.redaction.sentences import Labelled, Sentences, hidden, prose, spelled
 from edge_runtime.journal.han import is_han
 
 _CHINESE = 0.22
+_ALPHABETS = {
+    "around_names": 24, "around_addresses": 18, "ordinary": 7, "reviews": 6, "strung": 8,
+    "strewn": 15, "given": 22,
+}  # fmt: skip
+"""Of sentences in alphabets: how many of a hundred are of each kind."""
 
 
 def endless(seed: int, ordinary: list[str]) -> Iterator[Labelled]:
@@ -36,15 +41,11 @@ def _chinese(chance: random.Random, made: ChineseSentences, ordinary: list[str])
 
 
 def _of_alphabets(chance: random.Random, made: Sentences, ordinary: list[str]) -> Labelled:
-    way = chance.random()
-    if way < 0.24:
-        return made.draw("around_names")
-    if way < 0.42:
-        return made.draw("around_addresses")
-    if way < 0.5:
-        return made.draw("ordinary")
-    if way < 0.6:
+    (kind,) = chance.choices(list(_ALPHABETS), list(_ALPHABETS.values()))
+    if kind == "strung":
         return made.strung()
-    if way < 0.75:
-        return made.strewn(chance.choice(ordinary))
-    return spelled(Labelled(chance.choice(ordinary)), chance)
+    if kind == "strewn":
+        return made.strewn(prose(ordinary, chance))
+    if kind == "given":
+        return spelled(Labelled(prose(ordinary, chance)), chance)
+    return made.draw(kind)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import random
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from converters.redaction.lists import Addresses, People, loaded
+from converters.redaction.products import Products
+from converters.redaction.words import everyday_words
 
-_SLOT = re.compile(r"\{([ngsazpoldjmt])\}")
+_SLOT = re.compile(r"\{([ngsazpoldjmtbv])\}")
 _LABEL = {"n": "name", "g": "name", "s": "name", "a": "address", "z": "address"}
 
 
@@ -27,10 +30,11 @@ class Sentences:
     def __init__(self, seed: int) -> None:
         self._chance = random.Random(seed)
         self._people = People(self._chance)
+        self._products = Products(self._chance)
         told = loaded("sentences")
         self._frames = {
             kind: [line.replace("\\n", "\n") for line in told[kind].strip().split("\n")]
-            for kind in ("around_names", "around_addresses", "ordinary")
+            for kind in ("around_names", "around_addresses", "ordinary", "reviews")
         }
         self._words = {language: words.split() for language, words in told["words"].items()}
         self._fillers = {
@@ -45,6 +49,8 @@ class Sentences:
         frame = self._chance.choice(self._frames[kind])
         if self._chance.random() < 0.12:
             frame = f"{frame} {self._chance.choice(self._frames['ordinary'])}"
+        if self._chance.random() < 0.06:
+            frame = f"{self._chance.choice(self._frames['reviews'])} {frame}"
         pieces: list[str] = []
         spans: list[tuple[int, int, str]] = []
         length = at = 0
@@ -77,17 +83,65 @@ class Sentences:
 
     def strung(self) -> Labelled:
         """Everyday words of one language at random."""
-        words = self._words[self._chance.choice(["en", "en", "es", "es", "fr", "de", "it", "pt"])]
-        text = " ".join(self._chance.choices(words, k=self._chance.randrange(1, 9)))
-        written = self._chance.choice([text, text, text, text.capitalize(), text.title()])
-        return Labelled(written)
+        chance = self._chance
+        language = chance.choice(["en", "en", "en", "es", "es", "fr", "de", "it", "pt"])
+        often = chance.random() < 0.5
+        words = self._words[language] if often else everyday_words(language)
+        text = " ".join(chance.choices(words, k=chance.randrange(1, 9)))
+        written = chance.choice([text, text, text, text.capitalize(), text.title()])
+        return Labelled(stressed(written, chance) + chance.choice(["", "", ".", "!", "?"]))
 
     def _filler(self, slot: str) -> str:
         if slot in self._fillers:
             return self._chance.choice(self._fillers[slot])
+        if slot == "b":
+            return self._products.brand()
+        if slot == "v":
+            return self._addresses.town()
         if slot == "z":
             return self._addresses.code()
         return self._addresses.whole() if slot == "a" else self._people.name(slot)
+
+
+def prose(texts: Sequence[str], chance: random.Random) -> str:
+    """One of the texts, or two as sentences of one paragraph, some words of it stressed."""
+    text = chance.choice(texts)
+    if chance.random() < 0.3:
+        two = (text, chance.choice(texts))
+        text = " ".join(
+            one[:1].upper() + one[1:] + ("" if one[-1:] in ".?!" else chance.choice("..!?"))
+            for one in two
+        )
+    way = chance.random()
+    if way < 0.15:
+        return mistyped(text, chance)
+    return stressed(text, chance) if way < 0.33 else text
+
+
+def mistyped(text: str, chance: random.Random) -> str:
+    """The text with a letter of one or two of its words lost, doubled or changed round."""
+    words = text.split(" ")
+    for at in chance.sample(range(len(words)), min(len(words), chance.randint(1, 2))):
+        word = words[at]
+        if len(word) < 3 or not word.isalpha():
+            continue
+        letter, way = chance.randrange(1, len(word)), chance.random()
+        middle = (
+            "" if way < 0.5 else word[letter] * 2 if way < 0.7 else word[letter] + word[letter - 1]
+        )
+        kept = letter - 1 if way >= 0.7 else letter
+        words[at] = word[:kept] + middle + word[letter + 1 :]
+    return " ".join(words)
+
+
+def stressed(text: str, chance: random.Random) -> str:
+    """The text with a few of its words in capitals or beginning with one."""
+    words = [
+        (word.upper() if chance.random() < 0.4 else word[:1].upper() + word[1:])
+        if chance.random() < 0.12 else word
+        for word in text.split(" ")
+    ]  # fmt: skip
+    return " ".join(words)
 
 
 def hidden(sentence: Labelled, chance: random.Random) -> Labelled:

@@ -50,6 +50,7 @@ _HOUSE_OR_CODE = re.compile(
     r"|^(?:\d{4,5}|\d{5}-\d{3,4}|\d{4}-\d{3}|\d{3}-\d{4}|\d{2}-\d{3}|\d{3} \d{2})$",
     re.DOTALL,
 )
+_BESIDE = re.compile(r"[\s,]{0,3}")
 _ORDER = re.compile(
     r"(?:订单号?|单号|运单号?|order(?:\s+(?:number|no\.?|id))?|pedido(?:\s+n[uú]mero)?|tracking(?:\s+number)?)"
     r"(?:是|为|\s+(?:is|es))?\s*[:：#]?\s*([A-Za-z]{0,4}-?\d[A-Za-z0-9-]{3,24})",
@@ -226,10 +227,30 @@ def _names(text: str, read: Iterable[tagger.Tagged]) -> Iterator[tuple[int, int]
 
 def _addresses(text: str, read: Iterable[tagger.Tagged]) -> Iterator[tuple[int, int]]:
     """A town or street alone is nobody's address, and numbers alone only as a postal code."""
+    for start, end in _stretches(text, read):
+        if _HOUSE_OR_CODE.search(text[start:end]):
+            yield start, end
+
+
+def _stretches(text: str, read: Iterable[tagger.Tagged]) -> list[tuple[int, int]]:
+    """What was read as address, across names inside it: streets are called after people."""
+    runs: list[tuple[int, int]] = []
+    named: tagger.Tagged | None = None
     for one in read:
-        words = text[one.start : one.end]
-        if one.label == "address" and _HOUSE_OR_CODE.search(words):
-            yield one.start, one.end
+        if one.label == "name":
+            named = one
+            continue
+        if (
+            named is not None
+            and runs
+            and _BESIDE.fullmatch(text, runs[-1][1], named.start)
+            and _BESIDE.fullmatch(text, named.end, one.start)
+        ):
+            runs[-1] = (runs[-1][0], one.end)
+        else:
+            runs.append((one.start, one.end))
+        named = None
+    return runs
 
 
 def _joined(text: str, kind: str, found: Iterable[tuple[int, int]]) -> list[Span]:

@@ -56,7 +56,7 @@ _LIKE_NAMES = """
 小方 小包 小票 小哥 小号 大家 大方 大包 大麦 大单 大号 大衣
 阿姨 师傅 东西 申请 上周 上门 童装 童鞋 保温 保修 乔迁 黄豆
 白色 黄色 高兴 安全 方便 于是 任何 何时 那么 时候 马上 金额 全部
-姜葱 熊猫 贺信 周武 周文 王牌 王者 唐诗 谢信 孟子 曾子 邓小 董事 薛定
+姜葱 熊猫 贺信 外孙 帅哥 白名单 周武 周文 王牌 王者 唐诗 谢信 孟子 曾子 邓小 董事 薛定
 """
 NO_CHINESE_NAME = frozenset(_LIKE_NAMES.split())
 """Words that look like a Chinese name."""
@@ -95,8 +95,6 @@ _NAMED = re.compile(
     rf"partner's name|wife's name|husband's name|your name\?|add|follow up with|speak (?:to|with))"
     rf"\s{{1,4}}({_CAPITALS})"
 )
-_INITIAL = r"(?:[A-Z]\.?\s{1,4})?"
-_PAIR = re.compile(rf"(?<![\w.'’&-])({_CAPITAL}\s{{1,4}}{_INITIAL}{_PARTICLE}{_CAPITAL})(?![\w&])")
 # Two of these together, or one beside another word, are a shop's, a thing's or a sentence's words
 # far more often than a person's.
 _WORDS = """
@@ -125,6 +123,7 @@ food coffee tea water bread milk cake pizza shoes coat jacket shirt dress bag wa
 aud cad chf jpy nzd omg asap exit damn gonna wanna material anyone nah
 barato bonito domicilio gastos eres bueno buena malo mala mejor peor gran calidad precio
 producto servicio compra pago envío gracias
+freemium bride groom going darker liaison koala dos
 """
 NO_NAME = frozenset(_WORDS.split())
 """In small letters: words that are no name however they are written."""
@@ -132,7 +131,7 @@ _MOST_PARTS = 32
 
 
 def find_names(text: str) -> Iterator[tuple[int, int]]:
-    """Names that follow an introduction, stand by a title, or look like first and last name."""
+    """Names that follow an introduction or stand by a title, and Chinese ones that stand alone."""
     for pattern in (_CHINESE_ALONE, *_CHINESE, *_WESTERN, _NAMED):
         for match in pattern.finditer(text):
             if match[1].isupper() and " " in match[1] and text.isupper():
@@ -141,9 +140,6 @@ def find_names(text: str) -> Iterator[tuple[int, int]]:
                 continue
             if match[1].strip(" .") and not (pattern is _NAMED and _is_ordinary(match[1])):
                 yield match.span(1)
-    for match in _PAIR.finditer(text):
-        if not _is_ordinary(match[1]):
-            yield match.span(1)
 
 
 def parts(text: str, names: Iterable[Span]) -> frozenset[str]:

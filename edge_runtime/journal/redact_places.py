@@ -77,7 +77,7 @@ _WESTERN = (
         r"(?i:apt|suite|unit|flat)\.?\s{0,4}\w{1,6}(?:[,\s]+[^\W\d_][\w'-]{0,30}(?:\s\d{1,2})?){0,4}(?:\s{1,4}\d{4,6})?"
     ),
     re.compile(
-        r"(?i:\b(?:address(?:\s{1,4}(?:is|to|for|here))?|lives? at|located at|living at|"
+        r"(?i:(?<!\[)\b(?:address(?:\s{1,4}(?:is|to|for|here))?|lives? at|located at|living at|"
         r"deliver(?:ed)? to|ship(?:ped)? (?:it )?to|sen[dt] (?:it )?to|taxi to|return to|"
         r"vivo en|direcci[oó]n(?: es)?|env[ií][ae]\w* a)\s{0,4}:?\s{0,4})"
         r"((?=[^\n.;?!]{0,40}\d)(?:\d|[A-ZÀ-Þ])[^\n;?!]{4,90}?)"

@@ -43,9 +43,18 @@ _KNOWN = 2_048
 second reading meets most tokens in the place of the first."""
 
 
-Caution = tuple[float, float, float, float]
-_CAUTIOUS = {"x": 0, "9": 1, "h": 2}
-"""Which caution a shape asks for, by its first letter."""
+class Caution(NamedTuple):
+    """What a token must weigh more for than for ordinary, in units of the weights.
+
+    To be a name: a word in small letters, a Chinese character, any other token. To be in an
+    address: a number, any other token.
+    """
+
+    small_name: float
+    character_name: float
+    other_name: float
+    number_address: float
+    other_address: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +72,7 @@ class Tagger:
     Args:
         weights: per label and bucket, shape (labels, :data:`BUCKETS`).
         steps: what it adds to go from one label to the next, shape (labels, labels).
-        caution: what a token must weigh more for than for ordinary, in units of ``weights``: a
-            word in small letters, a number, a Chinese character, and any other token.
+        caution: how sure it must be.
     """
 
     def __init__(
@@ -73,7 +81,12 @@ class Tagger:
         # Bucket by bucket, so that a token's rows lie together in memory.
         self._weights = np.ascontiguousarray(weights.T)
         self._steps = steps.tolist()
-        self._caution = caution
+        self._margin = (caution.other_name, caution.other_address)
+        self._margins = {
+            "x": (caution.small_name, caution.other_address),
+            "9": (caution.other_name, caution.number_address),
+            "h": (caution.character_name, caution.other_address),
+        }
         self._known: dict[Place, list[float]] = {}
 
     @classmethod
@@ -87,8 +100,7 @@ class Tagger:
             weights, steps = table["weights"], table["steps"]
             if weights.shape != (len(LABELS), BUCKETS) or weights.dtype != np.int8:
                 raise ValueError(f"{path} is no table of {len(LABELS)} labels")
-            small, number, character, other = table["caution"].tolist()
-            return cls(weights, steps, (small, number, character, other))
+            return cls(weights, steps, Caution(*table["caution"].tolist()))
 
     def find(self, text: str) -> Iterator[Tagged]:
         """The names and addresses of ``text``, in order. Time is linear in its length."""
@@ -122,7 +134,7 @@ class Tagger:
         weighed = np.add.reduceat(picked, starts, axis=0, dtype=np.float32)
         for at, place in enumerate(stand):
             here = seen(place.here)
-            weighed[at, 0] += self._caution[_CAUTIOUS.get(here.shape[:1], 3)]
+            weighed[at, 1:] -= self._margins.get(here.shape[:1], self._margin)
             if here.is_ordinary:
                 weighed[at, 1:] = -np.inf
         weights: list[list[float]] = weighed.tolist()

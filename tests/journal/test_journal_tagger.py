@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from edge_runtime.journal import tagger
 
+CAUTION = tagger.Caution(2.5, 3.0, 1.0, 0.0, -1.0)
+
 
 def test_the_shipped_table_is_small() -> None:
     assert tagger.TABLE.stat().st_size < 2**20
@@ -59,15 +61,13 @@ def test_a_table_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     weights = np.zeros((3, tagger.BUCKETS), np.int8)
     weights[1, :50] = 7
     for name in ("one", "two"):
-        tagger.save(tmp_path / name, weights, np.eye(3, dtype=np.float32), (2.5, 3.0, 1.0, 0.0))
+        tagger.save(tmp_path / name, weights, np.eye(3, dtype=np.float32), CAUTION)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
     tagger.Tagger.load(tmp_path / "one")
 
 
 def test_a_table_of_another_shape_is_refused(tmp_path: Path) -> None:
-    tagger.save(
-        tmp_path / "t", np.zeros((2, 9), np.int8), np.eye(2, dtype=np.float32), (1.0, 1.0, 1.0, 1.0)
-    )
+    tagger.save(tmp_path / "t", np.zeros((2, 9), np.int8), np.eye(2, dtype=np.float32), CAUTION)
     with pytest.raises(ValueError, match="no table"):
         tagger.Tagger.load(tmp_path / "t")
 

@@ -26,12 +26,16 @@ from edge_runtime.journal.tagger import (
 _MARGIN = 2.0
 """What a wrong label gets as a start in training, so that the right one wins clearly."""
 
-_STEPS = 0.9
+_STEPS = 1.1
 """What is left of the weights of going from label to label. A name of one word pays for two
 changes, and one that nobody has on a list stays below it; measured on development sets."""
 
 _CAUTION = Caution(
-    small_name=10.0, character_name=22.0, other_name=-2.0, number_address=-20.0, other_address=-8.0
+    small_name=10.0,
+    character_name=20.0,
+    other_name=-27.0,
+    number_address=-26.0,
+    other_address=-10.0,
 )
 """How sure the reader must be, in margins of the perceptron; measured likewise: the most that is
 found with few false masks in what names nobody."""

@@ -123,7 +123,7 @@ food coffee tea water bread milk cake pizza shoes coat jacket shirt dress bag wa
 aud cad chf jpy nzd omg asap exit damn gonna wanna material anyone nah
 barato bonito domicilio gastos eres bueno buena malo mala mejor peor gran calidad precio
 producto servicio compra pago envío gracias
-freemium bride groom going darker liaison koala dos
+platinum freemium bride groom going darker liaison koala dos
 """
 NO_NAME = frozenset(_WORDS.split())
 """In small letters: words that are no name however they are written."""

@@ -34,7 +34,7 @@ _CAUTION = Caution(
     small_name=10.0,
     character_name=20.0,
     other_name=-27.0,
-    number_address=-26.0,
+    number_address=-36.0,
     other_address=-10.0,
 )
 """How sure the reader must be, in margins of the perceptron; measured likewise: the most that is

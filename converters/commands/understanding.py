@@ -94,7 +94,7 @@ def train_nlu(
     epochs: Annotated[int, typer.Option("--epochs", min=1, help="Passes in each round.")] = 8,
     rounds: Annotated[
         int, typer.Option("--rounds", min=1, max=10, help="Later ones learn from those before.")
-    ] = 2,
+    ] = 3,
     seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
     threads: Threads = 2,
     json: Json = False,

@@ -34,7 +34,7 @@ class TaskSettings:
     """
 
     epochs: int = 8
-    rounds: int = 2
+    rounds: int = 3
     learning_rate: float = 1.5e-4
     head_rate: float = 1e-3
     batch: int = 64

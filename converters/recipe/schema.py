@@ -181,7 +181,7 @@ class TrainNlu(Section):
     outside: _Label = "out_of_scope"
     rejection_cost: _Share = 0.01
     epochs: Annotated[int, Field(ge=1, le=1000)] = 8
-    rounds: Annotated[int, Field(ge=1, le=10)] = 2
+    rounds: Annotated[int, Field(ge=1, le=10)] = 3
 
 
 class Bundle(Section):

@@ -133,14 +133,14 @@ def test_other_vocabularies_are_refused_before_the_teacher_says_a_word(
 
 @pytest.mark.parametrize("unsafe", ["teacher", "student"])
 def test_a_pickled_model_is_refused(
-    teacher: Path, student: Path, data: Path, tmp_path: Path, unsafe: str
+    teacher: Path, student: Path, talk: Path, tmp_path: Path, unsafe: str
 ) -> None:
     models = {"teacher": teacher, "student": student}
     copy = Path(shutil.copytree(models[unsafe], tmp_path / "lm"))
     (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
     models[unsafe] = copy
     with pytest.raises(ModelFileError, match="a pickle"):
-        distill(models["teacher"], models["student"], data, tmp_path / "out", SETTINGS)
+        distill(models["teacher"], models["student"], talk, tmp_path / "out", SETTINGS)
     assert not (tmp_path / "out").exists()
 
 

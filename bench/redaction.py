@@ -15,6 +15,7 @@ import json
 import os
 import random
 import re
+import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
@@ -25,6 +26,7 @@ import yaml
 from stdnum import luhn
 from stdnum.iso7064 import mod_11_2
 
+from bench.redaction_chats import typed
 from bench.report import report
 from edge_runtime.config import PACKS_DIR
 from edge_runtime.journal import Redactor
@@ -33,6 +35,8 @@ PRESIDIO = "pii_presidio/synth_dataset_v2.json.gz"
 SMP = "intent_smp_ecdt_zh/smp2019_train.json.gz"
 BITEXT = "intent_bitext_cs/test.csv"
 BANKING = "intent_banking77/test.csv"
+AMAZON = "sentiment_en_uci_amazon/amazon_cells.csv"
+CROSSWOZ = "dialogue_crosswoz_zh/test.json.zip"
 APPLY = (
     "PERSON", "STREET_ADDRESS", "CREDIT_CARD", "PHONE_NUMBER", "EMAIL_ADDRESS", "IBAN_CODE",
     "US_SSN", "IP_ADDRESS", "ZIP_CODE", "US_DRIVER_LICENSE",
@@ -58,6 +62,7 @@ def main() -> None:
         *_generated(redactor),
         *_sentences(redactor),
         *_chinese_names(redactor),
+        *_chats(redactor),
         *_ordinary(redactor),
     ]
     report("redaction", "Redaction of personal data", rows)
@@ -150,24 +155,28 @@ def _chinese_names(redactor: Redactor) -> Iterator[dict[str, Any]]:
         yield _row("Chinese names", split, caught, total, 0.95)
 
 
+def _chats(redactor: Redactor) -> Iterator[dict[str, Any]]:
+    """What customers type about themselves to an agent; the set's own parts split it."""
+    folder = Path(os.environ.get("EDGE_BENCH_DATA", ""))
+    for part in ("dev", "test"):
+        counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+        for text, start, end, kind in typed(folder, part):
+            counts[kind][0] += is_caught(redactor, text, start, end)
+            counts[kind][1] += 1
+        for kind, (caught, total) in sorted(counts.items()):
+            yield _row(f"typed in chats: {kind}", part, caught, total, None)
+
+
 def _ordinary(redactor: Redactor) -> Iterator[dict[str, Any]]:
     """Utterances with nobody's data in them: masks here are false."""
     sets = {
-        "pack examples": [text for text in pack_examples() if measured_on(text)],
-        "retail test": _retail_test(),
+        f"pack examples, {language}": [
+            text for text in pack_examples(language) if measured_on(text)
+        ]
+        for language in ("zh", "en", "es")
     }
-    folder = Path(os.environ.get("EDGE_BENCH_DATA", ""))
-    for name, part, column in (
-        ("banking77 test", BANKING, "text"),
-        ("bitext test", BITEXT, "utterance"),
-    ):
-        if (path := folder / part).is_file():
-            with path.open(encoding="utf-8", newline="") as file:
-                sets[name] = [
-                    row[column]
-                    for row in csv.DictReader(file)
-                    if row.get("entity_type") != "person_name"
-                ]
+    sets["retail test"] = _retail_test()
+    sets |= _public_utterances(Path(os.environ.get("EDGE_BENCH_DATA", "")))
     for name, texts in sets.items():
         masked = sum(bool(redactor.spans(text)) for text in texts)
         yield {
@@ -176,34 +185,69 @@ def _ordinary(redactor: Redactor) -> Iterator[dict[str, Any]]:
         }  # fmt: skip
 
 
+def _public_utterances(folder: Path) -> dict[str, list[str]]:
+    """Utterances of the public sets that are at hand, at most 3,000 of each."""
+    sets = {}
+    for name, part, column in (
+        ("banking77 test, en", BANKING, "text"),
+        ("bitext test, en", BITEXT, "utterance"),
+    ):
+        if (path := folder / part).is_file():
+            with path.open(encoding="utf-8", newline="") as file:
+                sets[name] = [
+                    row[column]
+                    for row in csv.DictReader(file)
+                    if row.get("entity_type") != "person_name"
+                ]
+    if (path := folder / CROSSWOZ).is_file():
+        with zipfile.ZipFile(path) as archive:
+            dialogues = json.loads(archive.read("test.json"))
+        sets["CrossWOZ test, customers, zh"] = [
+            said["content"]
+            for dialogue in dialogues.values()
+            for said in dialogue["messages"]
+            if said["role"] == "usr"
+        ]
+    if (path := folder / AMAZON).is_file():
+        sets["Amazon reviews, en"] = [text for text in reviews(path) if measured_on(text)]
+    return {name: texts[:3_000] for name, texts in sets.items()}
+
+
 def measured_on(text: str) -> bool:
-    """Half of the pack's examples, by a fixed hash: the other half may be learnt from."""
-    return hashlib.sha256(text.encode()).digest()[0] % 2 == 1
+    """Half of the texts of a set, by a fixed hash: the other half may be learnt from."""
+    return share(text) % 2 == 1
 
 
-def pack_examples() -> list[str]:
+def share(text: str) -> int:
+    """A number of 0 to 255 that a text always gets, to split sets by."""
+    return hashlib.sha256(text.encode()).digest()[0]
+
+
+def reviews(path: Path) -> list[str]:
+    """The sentences of the reviews that UCI collected."""
+    return [line.rpartition("\t")[0] for line in path.read_text("utf-8").splitlines()]
+
+
+def pack_examples(language: str = "") -> list[str]:
+    """The examples of the pack that ships, of every language or one."""
     loaded = yaml.safe_load((PACKS_DIR / "retail" / "intents.yaml").read_text("utf-8"))
-    return sorted(set(_texts(loaded)))
+    return sorted(
+        {
+            text
+            for told, texts in _by_language(loaded)
+            for text in texts
+            if isinstance(text, str) and language in {"", told}
+        }
+    )
 
 
-def _texts(node: Any) -> Iterator[str]:
+def _by_language(node: Any) -> Iterator[tuple[str, list[Any]]]:
     if isinstance(node, dict):
         for key, value in node.items():
-            yield from _strings(value) if key == "examples" else _texts(value)
-    elif isinstance(node, list):
-        for item in node:
-            yield from _texts(item)
-
-
-def _strings(node: Any) -> Iterator[str]:
-    if isinstance(node, str):
-        yield node
-    elif isinstance(node, dict):
-        for value in node.values():
-            yield from _strings(value)
-    elif isinstance(node, list):
-        for item in node:
-            yield from _strings(item)
+            if key == "examples":
+                yield from value.items()
+            else:
+                yield from _by_language(value)
 
 
 def _retail_test() -> list[str]:

@@ -135,6 +135,24 @@ def load_update_settings() -> UpdateSettings:
     return read_settings(UpdateSettings, {}, "Correct EDGE_UPDATES_{} or [updates] in edge.toml.")
 
 
+class PrivacySettings(FileSettings):
+    """What the shop has masked beyond what always is, in whatever leaves the device."""
+
+    table = "privacy"
+    model_config = SettingsConfigDict(env_prefix="EDGE_PRIVACY_", extra="ignore")
+
+    mask_order_numbers: bool = False
+
+
+def load_privacy_settings() -> PrivacySettings:
+    """Read the settings.
+
+    Raises:
+        ConfigError: a value is no yes or no, or the file cannot be read.
+    """
+    return read_settings(PrivacySettings, {}, "Correct EDGE_PRIVACY_{} or [privacy] in edge.toml.")
+
+
 class Settings(FileSettings):
     """One device's settings; every field can be set as ``EDGE_<NAME>``."""
 

@@ -15,7 +15,7 @@ from edge_runtime.dialogue import Dialogue
 from edge_runtime.engines import EnginePool
 from edge_runtime.errors import EdgeRuntimeError, StorageError
 from edge_runtime.guard import Guard
-from edge_runtime.journal import Journal
+from edge_runtime.journal import Journal, open_journal
 from edge_runtime.knowledge import KnowledgeBase, copy_index
 from edge_runtime.nlu import Understander
 from edge_runtime.packs import Pack, load_pack
@@ -36,6 +36,7 @@ class OpenedRooms:
 
     Raises:
         PackError: the domain pack is broken.
+        ConfigError: a privacy setting is wrong.
         StorageError: the data folder cannot be written.
     """
 
@@ -55,7 +56,7 @@ class OpenedRooms:
         self._opening = threading.RLock()
         self._prepared = False
         self._closed = False
-        self._journal = Journal.open(settings.data_dir / "journal.db") if journal else None
+        self._journal = open_journal(settings.data_dir) if journal else None
 
     def close(self) -> None:
         with self._opening:

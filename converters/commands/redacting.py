@@ -12,7 +12,7 @@ from converters.dataset import read_rows
 from converters.errors import OptionError
 from converters.outputs import whole_file
 from converters.redaction.ordinary import without_names
-from converters.redaction.train import TABLE_BYTES, train
+from converters.redaction.train import SENTENCES, TABLE_BYTES, train
 from edge_runtime.commands.console import out, print_json, reported
 
 
@@ -24,7 +24,7 @@ def train_redaction(
     ],
     sentences: Annotated[
         int, typer.Option("--sentences", min=100, max=5_000_000, help="To learn from.")
-    ] = 200_000,
+    ] = SENTENCES,
     seed: Annotated[int, typer.Option("--seed", min=0)] = 1,
     json: Json = False,
 ) -> None:

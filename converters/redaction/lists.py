@@ -11,13 +11,19 @@ from typing import Any
 
 _DATA = Path(__file__).parent / "data"
 _PARTICLES = ("de", "de la", "van", "van der", "von", "da", "dos", "di", "del", "bin", "el", "al")
+_CODES = (
+    *["99999"] * 12, *["9999"] * 5, *["999999"] * 2, "99999-9999", "A9 9AA", "A99 9AA", "AA9A 9AA",
+    "A9A 9A9", "9999 AA", "999 99", "99-999", "9999-999", "99999-999", "999-9999",
+)  # fmt: skip
+"""Postal codes as countries write them: a 9 is any digit, an A any letter."""
+_UNHEARD_OF = 0.25
 _INITIALS = "ABCDEFGHJKLMNPRSTVWZ"
 _SECOND = ("Streets", "Point", "Hill", "Cliffs", "Roads", "Pass", "Bridge", "Ville")
 _TOWN_ENDS = (
     "", "", "ville", "ton", "stad", "dorf", "burg", "by", "heim", "ovo", "ice", "field", " Park",
     " Island", " del Rey", "en",
 )  # fmt: skip
-_OTHER_CODES = ("SW1A 2AA", "M4 5WT", "K1A 0B1", "1012 AB")
+_NAMES = ("names", "more_names")
 
 
 @cache
@@ -28,8 +34,20 @@ def loaded(name: str) -> dict[str, Any]:
 
 def given_names() -> frozenset[str]:
     """Every given name of the lists, in small letters."""
+    return _names_of("given")
+
+
+def listed_names() -> frozenset[str]:
+    """Every given name and surname of the lists, in small letters."""
+    return given_names() | _names_of("surnames")
+
+
+def _names_of(kind: str) -> frozenset[str]:
     return frozenset(
-        name.lower() for group in loaded("names").values() for name in group["given"].split()
+        name.lower()
+        for names in _NAMES
+        for group in loaded(names).values()
+        for name in group[kind].split()
     )
 
 
@@ -38,31 +56,57 @@ class People:
 
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance
-        self._groups: list[tuple[list[str], list[str]]] = [
-            (group["given"].split(), group["surnames"].split())
-            for group in loaded("names").values()
+        self._lists: list[list[tuple[list[str], list[str]]]] = [
+            [
+                (group["given"].split(), group["surnames"].split())
+                for group in loaded(names).values()
+            ]
+            for names in _NAMES
         ]
 
     def name(self, slot: str) -> str:
         """A given name ("g"), a surname ("s") or a whole name."""
         chance = self._chance
-        given, surnames = chance.choice(self._groups)
+        given, surnames = chance.choice(chance.choice(self._lists))
         if slot == "g":
-            return chance.choice(given)
+            return self._given(given)
         if slot == "s":
             return self._surname(surnames)
-        parts = [chance.choice(given)]
-        if chance.random() < 0.25:
-            parts.append(chance.choice([f"{chance.choice(_INITIALS)}.", chance.choice(given)]))
+        way = chance.random()
+        if way < 0.03:
+            return f"{self._surname(surnames)}, {self._given(given)}"
+        if way < 0.06:
+            return f"{chance.choice(_INITIALS)}. {self._surname(surnames)}"
+        parts = [self._given(given)]
+        if way < 0.3:
+            initial = chance.choice(_INITIALS)
+            parts.append(chance.choice([initial, f"{initial}.", chance.choice(given)]))
+        if way > 0.92:
+            parts.append(chance.choice(surnames))
         return " ".join([*parts, self._surname(surnames)])
+
+    def _given(self, given: list[str]) -> str:
+        name = self._one(given)
+        return f"{name}-{self._one(given)}" if self._chance.random() < 0.02 else name
+
+    def _one(self, names: list[str]) -> str:
+        """A name of the list, or one nobody has on a list: the head of one, the tail of another.
+
+        Where no letters are known, what stands around a name must tell.
+        """
+        name = self._chance.choice(names)
+        if self._chance.random() >= _UNHEARD_OF:
+            return name
+        other = self._chance.choice(names)
+        return name[: (len(name) + 1) // 2] + other[len(other) // 2 :].lower()
 
     def _surname(self, surnames: list[str]) -> str:
         chance, way = self._chance, self._chance.random()
         if way < 0.06:
-            return f"{chance.choice(_PARTICLES)} {chance.choice(surnames)}"
+            return f"{chance.choice(_PARTICLES)} {self._one(surnames)}"
         if way < 0.12:
-            return f"{chance.choice(surnames)}{chance.choice(' -')}{chance.choice(surnames)}"
-        return chance.choice(surnames)
+            return f"{self._one(surnames)}{chance.choice(' -')}{self._one(surnames)}"
+        return self._one(surnames)
 
 
 class Addresses:
@@ -99,14 +143,18 @@ class Addresses:
         for share, gaps in ((0.35, (" ", ", ", "\n ", "\n")), (0.1, (" ",))):
             if chance.random() < share:
                 street += chance.choice(gaps) + self._filled(chance.choice(common["units"]))
-        return street + self._town() if chance.random() < 0.65 else street
+        whole = street + self._town() if chance.random() < 0.65 else street
+        return whole.replace(",", "") if chance.random() < 0.12 else whole
 
     def code(self) -> str:
         """A postal code."""
-        digits = "".join(self._chance.choices("0123456789", k=5))
-        if self._chance.random() < 0.1:
-            return self._chance.choice([*_OTHER_CODES, f"{digits}-0417"])
-        return digits[: self._chance.choice([5, 5, 5, 4])]
+        chance = self._chance
+        form = chance.choice(_CODES)
+        return "".join(
+            chance.choice("0123456789") if char == "9"
+            else chance.choice("ABCDEGHJKLNPRSTW") if char == "A" else char
+            for char in form
+        )  # fmt: skip
 
     def _street(self) -> str:
         country = self._chance.choice(self._countries)
@@ -118,7 +166,7 @@ class Addresses:
 
     def _town(self) -> str:
         chance = self._chance
-        town = chance.choice([chance.choice(self._places), self._place(), self._place()])
+        town = chance.choice([chance.choice(self._places), self.town(), self.town()])
         region = chance.choice(self._common["regions"])
         code, country = self.code(), chance.choice(self._places)
         return chance.choice([", ", "\n", "\n ", " ", ", ", "\n, "]) + chance.choice(
@@ -129,7 +177,7 @@ class Addresses:
             ]
         )  # fmt: skip
 
-    def _place(self) -> str:
+    def town(self) -> str:
         """A town nobody has on a list: a surname or a street's name with an ending."""
         chance = self._chance
         street = chance.choice(chance.choice(self._countries)["names"].split())

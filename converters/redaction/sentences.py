@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from converters.redaction.lists import Addresses, People, loaded
+from converters.redaction.products import Products
+from converters.redaction.words import everyday_words
 
-_SLOT = re.compile(r"\{([ngsazpoldjmt])\}")
+_SLOT = re.compile(r"\{([ngsazpoldjmtbv])\}")
 _LABEL = {"n": "name", "g": "name", "s": "name", "a": "address", "z": "address"}
 
 
@@ -28,10 +30,11 @@ class Sentences:
     def __init__(self, seed: int) -> None:
         self._chance = random.Random(seed)
         self._people = People(self._chance)
+        self._products = Products(self._chance)
         told = loaded("sentences")
         self._frames = {
             kind: [line.replace("\\n", "\n") for line in told[kind].strip().split("\n")]
-            for kind in ("around_names", "around_addresses", "ordinary")
+            for kind in ("around_names", "around_addresses", "ordinary", "reviews")
         }
         self._words = {language: words.split() for language, words in told["words"].items()}
         self._fillers = {
@@ -46,6 +49,8 @@ class Sentences:
         frame = self._chance.choice(self._frames[kind])
         if self._chance.random() < 0.12:
             frame = f"{frame} {self._chance.choice(self._frames['ordinary'])}"
+        if self._chance.random() < 0.06:
+            frame = f"{self._chance.choice(self._frames['reviews'])} {frame}"
         pieces: list[str] = []
         spans: list[tuple[int, int, str]] = []
         length = at = 0
@@ -58,7 +63,7 @@ class Sentences:
             if label := _LABEL.get(slot[1]):
                 spans.append((start, length, label))
         text = "".join((*pieces, frame[at:]))
-        return _spelled(Labelled(text, tuple(spans)), self._chance)
+        return spelled(Labelled(text, tuple(spans)), self._chance)
 
     def strewn(self, text: str) -> Labelled:
         """An ordinary text with a name, or what only looks like one, somewhere in it.
@@ -74,20 +79,69 @@ class Sentences:
         pieces = [piece for piece in (before, filler, " ".join(words[at:])) if piece]
         label = _LABEL.get(slot)
         spans = ((start, start + len(filler), label),) if label else ()
-        return _spelled(Labelled(" ".join(pieces), spans), self._chance)
+        return spelled(Labelled(" ".join(pieces), spans), self._chance)
 
     def strung(self) -> Labelled:
         """Everyday words of one language at random."""
-        words = self._words[self._chance.choice(["en", "en", "es", "es", "fr", "de", "it", "pt"])]
-        text = " ".join(self._chance.choices(words, k=self._chance.randrange(1, 9)))
-        return Labelled(text.capitalize() if self._chance.random() < 0.3 else text)
+        chance = self._chance
+        language = chance.choice(["en", "en", "en", "es", "es", "fr", "de", "it", "pt"])
+        often = chance.random() < 0.5
+        words = self._words[language] if often else everyday_words(language)
+        text = " ".join(chance.choices(words, k=chance.randrange(1, 9)))
+        written = chance.choice([text, text, text, text.capitalize(), text.title()])
+        return Labelled(stressed(written, chance) + chance.choice(["", "", ".", "!", "?"]))
 
     def _filler(self, slot: str) -> str:
         if slot in self._fillers:
             return self._chance.choice(self._fillers[slot])
+        if slot == "b":
+            return self._products.brand()
+        if slot == "v":
+            return self._addresses.town()
         if slot == "z":
             return self._addresses.code()
         return self._addresses.whole() if slot == "a" else self._people.name(slot)
+
+
+def prose(texts: Sequence[str], chance: random.Random) -> str:
+    """One of the texts, or two as sentences of one paragraph, some words of it stressed."""
+    text = chance.choice(texts)
+    if chance.random() < 0.3:
+        two = (text, chance.choice(texts))
+        text = " ".join(
+            one[:1].upper() + one[1:] + ("" if one[-1:] in ".?!" else chance.choice("..!?"))
+            for one in two
+        )
+    way = chance.random()
+    if way < 0.15:
+        return mistyped(text, chance)
+    return stressed(text, chance) if way < 0.33 else text
+
+
+def mistyped(text: str, chance: random.Random) -> str:
+    """The text with a letter of one or two of its words lost, doubled or changed round."""
+    words = text.split(" ")
+    for at in chance.sample(range(len(words)), min(len(words), chance.randint(1, 2))):
+        word = words[at]
+        if len(word) < 3 or not word.isalpha():
+            continue
+        letter, way = chance.randrange(1, len(word)), chance.random()
+        middle = (
+            "" if way < 0.5 else word[letter] * 2 if way < 0.7 else word[letter] + word[letter - 1]
+        )
+        kept = letter - 1 if way >= 0.7 else letter
+        words[at] = word[:kept] + middle + word[letter + 1 :]
+    return " ".join(words)
+
+
+def stressed(text: str, chance: random.Random) -> str:
+    """The text with a few of its words in capitals or beginning with one."""
+    words = [
+        (word.upper() if chance.random() < 0.4 else word[:1].upper() + word[1:])
+        if chance.random() < 0.12 else word
+        for word in text.split(" ")
+    ]  # fmt: skip
+    return " ".join(words)
 
 
 def hidden(sentence: Labelled, chance: random.Random) -> Labelled:
@@ -108,7 +162,7 @@ def hidden(sentence: Labelled, chance: random.Random) -> Labelled:
     return Labelled("".join((*pieces, sentence.text[at:])), tuple(spans))
 
 
-def _spelled(sentence: Labelled, chance: random.Random) -> Labelled:
+def spelled(sentence: Labelled, chance: random.Random) -> Labelled:
     """As typed or heard: small letters, capitals, or letters without their marks (as long)."""
     way = chance.random()
     if way < 0.2:
@@ -117,6 +171,8 @@ def _spelled(sentence: Labelled, chance: random.Random) -> Labelled:
         return _recased(sentence, sentence.text.upper())
     if way < 0.33:
         return _recased(sentence, "".join(_bare(char) for char in sentence.text))
+    if way < 0.36:
+        return _recased(sentence, sentence.text.title())
     return sentence
 
 
@@ -130,23 +186,3 @@ def _bare(char: str) -> str:
 
 def _listed(text: str) -> list[str]:
     return [item.strip() for item in text.replace("\n", "").split("|") if item.strip()]
-
-
-def endless(seed: int, ordinary: list[str]) -> Iterator[Labelled]:
-    """A mixture: sentences around names and addresses, ordinary ones made and given."""
-    chance, made = random.Random(seed), Sentences(seed)
-    while True:
-        way = chance.random()
-        if way < 0.22:
-            sentence = made.draw("around_names")
-        elif way < 0.42:
-            sentence = made.draw("around_addresses")
-        elif way < 0.5:
-            sentence = made.draw("ordinary")
-        elif way < 0.6:
-            sentence = made.strung()
-        elif way < 0.74:
-            sentence = made.strewn(chance.choice(ordinary))
-        else:
-            sentence = _spelled(Labelled(chance.choice(ordinary)), chance)
-        yield hidden(sentence, chance) if chance.random() < 0.06 else sentence

@@ -3,6 +3,7 @@
 from edge_runtime.journal.completion import Dialogue, Step, dialogues
 from edge_runtime.journal.identity import adopt_key, write_private
 from edge_runtime.journal.journal import Journal
+from edge_runtime.journal.opening import open_journal
 from edge_runtime.journal.outbox import Outbox
 from edge_runtime.journal.persons import Erasure, Persons
 from edge_runtime.journal.records import (
@@ -32,5 +33,6 @@ __all__ = [
     "TurnRecord",
     "adopt_key",
     "dialogues",
+    "open_journal",
     "write_private",
 ]

@@ -18,24 +18,31 @@ _AS_GIVEN = ("{}", "phone {}", "wechat {}", "order number {}")
 _Row = tuple[int, str, str]
 
 
-def recognised(contact: str, redactor: Redactor) -> tuple[str, str]:
-    """The pseudonym of a phone, an e-mail address, a card …, and its canonical form.
+def recognised(contact: str, redactor: Redactor) -> tuple[tuple[str, ...], str]:
+    """The pseudonyms of a phone, an e-mail address, a card …, and its canonical form.
+
+    Some are two things: ``wx20251103`` is an account, or an order number where those are masked.
 
     Raises:
         InputError: it is none of these, or more than one.
     """
     given = plain(contact.strip())
+    found: dict[str, str] = {}
     if 0 < len(given) <= MAX_CONTACT_CHARS:
         for form in _AS_GIVEN:
             text = form.format(given)
             spans = redactor.spans(text)
-            if len(spans) == 1 and spans[0].kind in KINDS and spans[0].end == len(text):
-                return redactor.pseudonym(spans[0].kind, spans[0].value), spans[0].value
-    raise InputError(
-        "That is no phone, e-mail address, account, card, identity number or plate.",
-        hint="Give it whole, or the person's id with --user. Order numbers count where the"
-        " business has them masked.",
-    )
+            if len(spans) != 1 or spans[0].kind not in KINDS or spans[0].end != len(text):
+                continue
+            if not found or spans[0].kind == "ORDER":
+                found[redactor.pseudonym(spans[0].kind, spans[0].value)] = spans[0].value
+    if not found:
+        raise InputError(
+            "That is no phone, e-mail address, account, card, identity number or plate.",
+            hint="Give it whole, or the person's id with --user. Order numbers count where the"
+            " business has them masked.",
+        )
+    return tuple(found), next(iter(found.values()))
 
 
 def may_hold(body: str, value: str) -> bool:

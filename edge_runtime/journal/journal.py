@@ -75,7 +75,7 @@ class Journal:
             self._lock,
             path,
             self.outbox,
-            [self._redactor, *(Redactor(key) for key in identity.former_keys)],
+            [self._redactor, *(Redactor(key, policy) for key in identity.former_keys)],
             identity=identity,
             stream=self.stream,
             shrink=self._shrink,
@@ -135,7 +135,7 @@ class Journal:
                 f"Turn {turn.turn_id} is too large to keep: {len(body)} characters of turn and "
                 f"{len(state_json or '')} of session state."
             )
-        earlier = self.last_turns(turn.session, _HISTORY) if turn.decision == "handover" else []
+        earlier = self.last_turns(turn.session, _HISTORY)
         outgoing = payloads.outgoing(turn, earlier, self._redactor)
         now = self._now()
         with self._lock, transaction(self._db, self._path) as db:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
+from functools import partial
 from typing import Any
 
 from edge_runtime.errors import StorageError
 from edge_runtime.journal.records import TurnRecord
-from edge_runtime.journal.redact import Redactor
+from edge_runtime.journal.redact import Known, Redactor
 
 MAX_FIELD_CHARS = 8_000
 """No single text of a payload is longer; keeps every record far below a batch's limit."""
 _MAX_ITEMS = 64
+_ORDER_SOURCE = "order:"
 _FIELDS = frozenset(field.name for field in fields(TurnRecord))
 _TUPLES = frozenset({"entities", "sources", "blocked"})
 _PERSONAL_ENTITIES: Mapping[str, str] = {
@@ -39,16 +41,26 @@ def outgoing(
             or of nobody in particular, go with a request for a person: a till's session may have
             seen other customers.
     """
-    records = [("turn", turn_payload(turn, redactor)), ("metric", metric_payload(turn, redactor))]
+    own = [past for past in earlier if past.user in {"", turn.user}]
+    records = [
+        ("turn", turn_payload(turn, redactor, own)),
+        ("metric", metric_payload(turn, redactor)),
+    ]
     if turn.decision == "handover":
-        own = [past for past in earlier if past.user in {"", turn.user}]
         records.insert(0, ("escalation", escalation_payload(turn, own, redactor)))
     return records
 
 
-def turn_payload(turn: TurnRecord, redactor: Redactor) -> dict[str, Any]:
-    """The whole turn, redacted. Entities lose their offsets: masking moves the text."""
-    text = redactor.text
+def turn_payload(
+    turn: TurnRecord, redactor: Redactor, earlier: Sequence[TurnRecord] = ()
+) -> dict[str, Any]:
+    """The whole turn, redacted. Entities lose their offsets: masking moves the text.
+
+    Args:
+        earlier: turns of the same conversation; who was named in them is masked in this one.
+    """
+    known = _known([*earlier, turn], redactor)
+    text = partial(redactor.text, known=known)
     return {
         **_about(turn, redactor),
         "user": user_pseudonym(turn.user, redactor),
@@ -57,11 +69,11 @@ def turn_payload(turn: TurnRecord, redactor: Redactor) -> dict[str, Any]:
         "ocr_text": _bounded(text(turn.ocr_text)),
         "normalized": _bounded(text(turn.normalized)),
         "intent_confidence": turn.intent_confidence,
-        "entities": [_entity(entity, redactor) for entity in turn.entities[:_MAX_ITEMS]],
+        "entities": [_entity(entity, redactor, known) for entity in turn.entities[:_MAX_ITEMS]],
         "confidence": turn.confidence,
         "reason": _bounded(text(turn.reason)),
         "reply": _bounded(text(turn.reply)),
-        "sources": [_bounded(source) for source in turn.sources[:_MAX_ITEMS]],
+        "sources": [_source(source, redactor, known) for source in turn.sources[:_MAX_ITEMS]],
         "blocked": [_bounded(text(item)) for item in turn.blocked[:_MAX_ITEMS]],
         "models": _short_map(turn.models),
         "error": _bounded(text(turn.error)),
@@ -74,20 +86,21 @@ def metric_payload(turn: TurnRecord, redactor: Redactor) -> dict[str, Any]:
 
 
 def escalation_payload(
-    turn: TurnRecord, history: Iterable[TurnRecord], redactor: Redactor
+    turn: TurnRecord, history: Sequence[TurnRecord], redactor: Redactor
 ) -> dict[str, Any]:
     """What a person needs to take over: this turn and the ones before it, oldest first."""
+    text = partial(redactor.text, known=_known([*history, turn], redactor))
     return {
         **_about(turn, redactor),
         "user": user_pseudonym(turn.user, redactor),
-        "text": _bounded(redactor.text(turn.text or turn.transcript)),
-        "reply": _bounded(redactor.text(turn.reply)),
-        "reason": _bounded(redactor.text(turn.reason)),
+        "text": _bounded(text(turn.text or turn.transcript)),
+        "reply": _bounded(text(turn.reply)),
+        "reason": _bounded(text(turn.reason)),
         "confidence": turn.confidence,
         "history": [
             {
-                "text": _bounded(redactor.text(past.text or past.transcript)),
-                "reply": _bounded(redactor.text(past.reply)),
+                "text": _bounded(text(past.text or past.transcript)),
+                "reply": _bounded(text(past.reply)),
             }
             for past in history
         ],
@@ -144,25 +157,50 @@ def _about(turn: TurnRecord, redactor: Redactor) -> dict[str, Any]:
     }
 
 
-def _entity(entity: Mapping[str, Any], redactor: Redactor) -> dict[str, str]:
+def _known(turns: Iterable[TurnRecord], redactor: Redactor) -> Known:
+    """Who was named in a conversation, and the numbers of the orders it is about."""
+    told = list(turns)
+    orders = [
+        str(entity.get("value") or entity.get("text") or "")
+        for turn in told
+        for entity in turn.entities[:_MAX_ITEMS]
+        if entity.get("type") == "order_id"
+    ]
+    orders += [
+        source.removeprefix(_ORDER_SOURCE)
+        for turn in told
+        for source in turn.sources[:_MAX_ITEMS]
+        if source.startswith(_ORDER_SOURCE)
+    ]
+    said = [text for turn in told for text in (turn.text, turn.transcript, turn.ocr_text) if text]
+    return redactor.known(said, filter(None, orders))
+
+
+def _entity(entity: Mapping[str, Any], redactor: Redactor, known: Known) -> dict[str, str]:
     kind = str(entity.get("type", ""))[:64]
     masked = {
-        name: _entity_text(kind, str(entity[name]), redactor)
+        name: _entity_text(kind, str(entity[name]), redactor, known)
         for name in ("value", "text")
         if entity.get(name)
     }
     return {"type": kind, **masked}
 
 
-def _entity_text(kind: str, value: str, redactor: Redactor) -> str:
+def _entity_text(kind: str, value: str, redactor: Redactor, known: Known) -> str:
     """Masked by what the value is, else by what the entity's type says it is."""
-    masked = redactor.text(value)
+    masked = redactor.text(value, known)
     personal = _PERSONAL_ENTITIES.get(kind)
-    if kind == "order_id" and redactor.policy.order_numbers:
-        personal = "ORDER"
     if personal and masked == value:
         return redactor.pseudonym(personal, "".join(value.split()).lower())
     return _bounded(masked)
+
+
+def _source(source: str, redactor: Redactor, known: Known) -> str:
+    """Where a reply came from, as it is called, unless that is an order nobody may read."""
+    number = source.removeprefix(_ORDER_SOURCE)
+    return _bounded(
+        _ORDER_SOURCE + redactor.text(number, known) if number in known.orders else source
+    )
 
 
 def _who(kind: str, value: str, redactor: Redactor) -> str:

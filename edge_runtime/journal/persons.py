@@ -127,7 +127,7 @@ class Persons:
             StorageError: nothing was removed.
         """
         given = [contacts.recognised(contact, redactor) for redactor in self._redactors]
-        masks = tuple(mask for mask, _ in given)
+        masks = tuple(mask for found, _ in given for mask in found)
         value = given[0][1]
         return self._erase(masks, lambda: self._dialogues_with(value, masks), now)
 
@@ -161,10 +161,10 @@ class Persons:
         if not contacts.may_hold(body, value):
             return False
         turn = payloads.decode(body)
-        return any(
-            mask in payloads.encode(payloads.turn_payload(turn, redactor))
-            for mask, redactor in zip(masks, self._redactors, strict=True)
-        )
+        sent = [
+            payloads.encode(payloads.turn_payload(turn, redactor)) for redactor in self._redactors
+        ]
+        return any(mask in payload for mask in masks for payload in sent)
 
     def _erase(
         self, masks: tuple[str, ...], find: Callable[[], list[_Turn]], now: datetime | None

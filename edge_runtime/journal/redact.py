@@ -17,16 +17,18 @@ import ipaddress
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from edge_runtime.journal import tagger
 from edge_runtime.journal.redact_dates import find_birth_dates
-from edge_runtime.journal.redact_names import NO_NAME, find_names, repeated
+from edge_runtime.journal.redact_names import NO_CHINESE_NAME, NO_NAME, find_names, parts, repeated
 from edge_runtime.journal.redact_numbers import Span, find_numbers, plain
 from edge_runtime.journal.redact_places import find_addresses, find_plates, find_postcodes
 
 MAX_CHARS = 8_000
 """Longer texts are cut here before they are searched: what was not searched must not leave."""
 _MOST_PASSES = 6
+_REMEMBERED = 32
 
 _MASKED = re.compile(tagger.MASK)
 _EMAIL = re.compile(
@@ -43,6 +45,12 @@ _ACCOUNT = re.compile(
 _IP = re.compile(
     r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.]*\d)|(?<![\w:])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?![\w:])"
 )
+_HOUSE_OR_CODE = re.compile(
+    r"[^\W\d_]{3}.*\W\d|\d.*\W[^\W\d_]{2}"
+    r"|^(?:\d{4,5}|\d{5}-\d{3,4}|\d{4}-\d{3}|\d{3}-\d{4}|\d{2}-\d{3}|\d{3} \d{2})$",
+    re.DOTALL,
+)
+_BESIDE = re.compile(r"[\s,]{0,3}")
 _ORDER = re.compile(
     r"(?:订单号?|单号|运单号?|order(?:\s+(?:number|no\.?|id))?|pedido(?:\s+n[uú]mero)?|tracking(?:\s+number)?)"
     r"(?:是|为|\s+(?:is|es))?\s*[:：#]?\s*([A-Za-z]{0,4}-?\d[A-Za-z0-9-]{3,24})",
@@ -57,6 +65,17 @@ class RedactionPolicy:
     order_numbers: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a conversation has shown to be somebody's: masked wherever it stands in it."""
+
+    names: frozenset[str] = frozenset()
+    orders: frozenset[str] = frozenset()
+
+
+NOBODY = Known()
+
+
 class Redactor:
     """Replaces personal data by keyed pseudonyms.
 
@@ -69,6 +88,8 @@ class Redactor:
             raise ValueError("the pseudonym key must be at least 16 bytes")
         self._key = key
         self._policy = policy or RedactionPolicy()
+        # A turn's text, transcript and normalised form are often the same.
+        self._found = lru_cache(_REMEMBERED)(self._search)
 
     @property
     def policy(self) -> RedactionPolicy:
@@ -79,7 +100,7 @@ class Redactor:
         digest = hmac.new(self._key, f"{kind}:{value}".encode("utf-8", "replace"), "sha256")
         return f"[{kind}:{digest.hexdigest()[:length]}]"
 
-    def text(self, text: str) -> str:
+    def text(self, text: str, known: Known = NOBODY) -> str:
         """The text with every personal datum masked; masking twice changes nothing.
 
         A mask can make its neighbours plain, so the text is read until nothing more is found. What
@@ -87,7 +108,7 @@ class Redactor:
         """
         text = _cut(text)
         for _ in range(_MOST_PASSES):
-            masked = _cut(self._masked(text, self.spans(text)))
+            masked = _cut(self._masked(text, self.spans(text, known)))
             if masked == text:
                 return text
             text = masked
@@ -101,16 +122,32 @@ class Redactor:
             at = span.end
         return "".join((*pieces, text[at:]))
 
-    def spans(self, text: str) -> list[Span]:
+    def known(self, texts: Iterable[str], orders: Iterable[str]) -> Known:
+        """What the texts of one conversation show to be somebody's.
+
+        Args:
+            orders: its order numbers, beside those the texts call so.
+        """
+        names: set[str] = set()
+        numbers = set(orders)
+        for text in texts:
+            spans = self.spans(_cut(text))
+            names |= parts(text, [span for span in spans if span.kind == "NAME"])
+            numbers |= {span.value for span in spans if span.kind == "ORDER"}
+        return Known(frozenset(names), frozenset(numbers if self._policy.order_numbers else ()))
+
+    def spans(self, text: str, known: Known = NOBODY) -> list[Span]:
         """Where personal data stands in ``text``, in order, never overlapping."""
+        found = self._found(text)
+        if known == NOBODY:
+            return list(found)
         folded = plain(text)
-        accepted = [Span(m.start(), m.end(), "", "") for m in _MASKED.finditer(text)]
-        kept: list[Span] = []
-        for span in self._find(folded):
-            for piece in _without(span, accepted, folded):
-                accepted.append(piece)
-                kept.append(piece)
-        return sorted(kept, key=lambda span: span.start)
+        again = (*_orders(folded, known.orders), *repeated(folded, known.names))
+        return _apart(text, folded, (*found, *again))
+
+    def _search(self, text: str) -> tuple[Span, ...]:
+        folded = plain(text)
+        return tuple(_apart(text, folded, self._find(folded)))
 
     def _find(self, text: str) -> Iterator[Span]:
         for match in _EMAIL.finditer(text):
@@ -131,7 +168,25 @@ class Redactor:
         yield from find_postcodes(text)
         names = _joined(text, "NAME", [*find_names(text), *_names(text, read)])
         yield from names
-        yield from repeated(text, names)
+        yield from repeated(text, parts(text, names))
+
+
+def _apart(text: str, folded: str, spans: Iterable[Span]) -> list[Span]:
+    """The spans in order, each without what an earlier one or a mask covers."""
+    accepted = [Span(m.start(), m.end(), "", "") for m in _MASKED.finditer(text)]
+    kept: list[Span] = []
+    for span in spans:
+        for piece in _without(span, accepted, folded):
+            accepted.append(piece)
+            kept.append(piece)
+    return sorted(kept, key=lambda span: span.start)
+
+
+def _orders(text: str, numbers: Iterable[str]) -> Iterator[Span]:
+    for number in sorted(numbers):
+        alone = rf"(?<![A-Za-z0-9]){re.escape(number)}(?![A-Za-z0-9])"
+        for match in re.finditer(alone, text, re.IGNORECASE):
+            yield Span(match.start(), match.end(), "ORDER", number.upper())
 
 
 def _is_ip(text: str) -> bool:
@@ -161,17 +216,41 @@ def _unmasked(text: str) -> Iterator[Span]:
 
 
 def _names(text: str, read: Iterable[tagger.Tagged]) -> Iterator[tuple[int, int]]:
+    """A letter alone is nobody's name."""
     for one in read:
-        if one.label == "name" and text[one.start : one.end].lower() not in NO_NAME:
+        words = text[one.start : one.end]
+        if words.lower() in NO_NAME or words in NO_CHINESE_NAME:
+            continue
+        if one.label == "name" and len(words) > 1:
             yield one.start, one.end
 
 
 def _addresses(text: str, read: Iterable[tagger.Tagged]) -> Iterator[tuple[int, int]]:
-    """A town or street alone is nobody's address, and a number alone only as a postal code."""
+    """A town or street alone is nobody's address, and numbers alone only as a postal code."""
+    for start, end in _stretches(text, read):
+        if _HOUSE_OR_CODE.search(text[start:end]):
+            yield start, end
+
+
+def _stretches(text: str, read: Iterable[tagger.Tagged]) -> list[tuple[int, int]]:
+    """What was read as address, across names inside it: streets are called after people."""
+    runs: list[tuple[int, int]] = []
+    named: tagger.Tagged | None = None
     for one in read:
-        words = text[one.start : one.end]
-        if one.label == "address" and re.search(r"[^\W\d_].*\d|\d.*[^\W\d_]|^\d{5}$", words, re.S):
-            yield one.start, one.end
+        if one.label == "name":
+            named = one
+            continue
+        if (
+            named is not None
+            and runs
+            and _BESIDE.fullmatch(text, runs[-1][1], named.start)
+            and _BESIDE.fullmatch(text, named.end, one.start)
+        ):
+            runs[-1] = (runs[-1][0], one.end)
+        else:
+            runs.append((one.start, one.end))
+        named = None
+    return runs
 
 
 def _joined(text: str, kind: str, found: Iterable[tuple[int, int]]) -> list[Span]:

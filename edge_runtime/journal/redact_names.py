@@ -5,18 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from edge_runtime.journal.han import GIVEN_LETTERS, SURNAME_LETTERS, is_han
 from edge_runtime.journal.redact_numbers import Span
 
 _COMPOUND = "欧阳|司马|上官|诸葛|东方|皇甫|尉迟|公孙|慕容|令狐|司徒|长孙|宇文|夏侯|端木|独孤"
-_SURNAME = (
-    f"(?:{_COMPOUND}|[赵钱孙李周吴郑王冯陈褚卫蒋沈韩杨朱秦尤许何吕施张孔曹严华金魏陶姜戚谢邹喻柏水窦章"
-    "云苏潘葛奚范彭郎鲁韦昌马苗凤花方俞任袁柳鲍史唐费廉岑薛雷贺倪汤滕殷罗毕郝邬安常乐于傅皮卞齐康伍余"
-    "元顾孟平黄穆萧尹姚邵湛汪祁毛狄米贝明臧计成戴宋庞熊纪舒屈项祝董梁杜阮蓝闵季贾路娄江童颜郭梅盛林"
-    "钟徐邱骆高夏蔡田樊胡凌霍虞万柯管卢莫房裘解应宗丁宣邓郁洪诸左石崔吉龚程邢裴陆荣翁荀甄曲家封"
-    "芮储靳段焦谷车侯全班秋仲宫宁仇栾甘厉祖武符刘景詹束龙叶司韶黎薄白蒲卓蔺屠蒙池乔翟谭劳申扶冉桑桂"
-    "牛边燕冀尚农温庄晏柴瞿阎慕连习艾鱼容向古易廖庾衡步耿满匡国文寇广欧沃利师巩聂晁敖冷辛简饶曾沙丰"
-    "关查游权盖益桓肖佟麦岳帅覃涂冼])"
-)
+_SURNAME = f"(?:{_COMPOUND}|[{SURNAME_LETTERS}])"
 # Characters that end a given name: they start the next clause far more often than they name anyone.
 _NOT_GIVEN = (
     "我你您他她它的了吗呢吧啊是在有来去要想买上下今昨前请能可还和跟与或这那就都也把被给让不没从到会说问"
@@ -47,12 +40,6 @@ _SURE_SURNAME = (
     "[王李张刘陈杨赵吴周徐孙朱胡郭何林郑谢宋唐许韩冯邓曹彭曾肖董袁潘蔡蒋杜魏吕沈姚卢姜崔钟谭汪范廖贾"
     "邹熊孟薛阎雷侯龚邵贺郝]"
 )
-_GIVEN_LETTER = (
-    "[伟芳娜秀英敏静丽强磊军洋勇艳杰娟涛明超霞刚桂兰玉梅红燕萍玲华建志文辉鹏飞龙波斌宇浩凯健俊帆雪琳"
-    "佳慧婷颖晨欣怡瑞子涵梓轩诗泽昊博思琪嘉雅倩洁莉琴云莲珍凤春菊香淑惠翠芬荣娇晶妍茜莎锦黛瑶婕馨瑾"
-    "蓉薇菁梦岚欢枫芸菲毓祥光东峰宏坤森鑫贵福胜学才发武利清顺信毅仁保良友裕江成康达岩茂进彪诚震振壮"
-    "群豪邦承绍松善厚庆民哲亮政谦亨伦翔旭德盛晓小永世广丹玥彤雯蕾]"
-)
 _BEFORE_NAME = r"(?:^|[\s，。！？、：；,.!?:;“”\"]|[给找帮替叫跟和让问请为由寄是])"
 _AFTER_NAME = (
     r"(?=$|[\s，。！？、；,.!?;“”\"]|的|下的|订的|买的|要|说|收|签收|取|来|去|在|和|跟|今天|昨天|想|没"
@@ -65,10 +52,17 @@ _LIKE_NAMES = """
 何来 郑重 雷达 雷锋 胡子 林子 林中
 杨梅 杨树 孙子 钟点 陈旧
 陈香 陈年 宋江
-姜葱 熊猫 贺信 周武 周文 王牌 王者 唐诗 谢信 孟子 曾子 邓小 董事 薛定
+老师 老板 老家 老公 老婆 老是 老款 小姐 小时 小米 小区 小车 小店
+小方 小包 小票 小哥 小号 大家 大方 大包 大麦 大单 大号 大衣
+阿姨 师傅 东西 申请 上周 上门 童装 童鞋 保温 保修 乔迁 黄豆
+白色 黄色 高兴 安全 方便 于是 任何 何时 那么 时候 马上 金额 全部
+姜葱 熊猫 贺信 外孙 帅哥 白名单 周武 周文 王牌 王者 唐诗 谢信 孟子 曾子 邓小 董事 薛定
 """
-_NOT_CHINESE_NAMES = frozenset(_LIKE_NAMES.split())
-_CHINESE_ALONE = re.compile(rf"{_BEFORE_NAME}({_SURE_SURNAME}{_GIVEN_LETTER}{{1,2}}){_AFTER_NAME}")
+NO_CHINESE_NAME = frozenset(_LIKE_NAMES.split())
+"""Words that look like a Chinese name."""
+_CHINESE_ALONE = re.compile(
+    rf"{_BEFORE_NAME}({_SURE_SURNAME}[{GIVEN_LETTERS}]{{1,2}}){_AFTER_NAME}"
+)
 
 _WORD = r"[^\W\d_][\w'’.-]{0,30}"
 _CAPITAL = r"[A-ZÀ-ÖØ-ÞĀ-Ž](?!\w{0,30}\d)[\w'’.-]{0,30}"
@@ -101,8 +95,6 @@ _NAMED = re.compile(
     rf"partner's name|wife's name|husband's name|your name\?|add|follow up with|speak (?:to|with))"
     rf"\s{{1,4}}({_CAPITALS})"
 )
-_INITIAL = r"(?:[A-Z]\.?\s{1,4})?"
-_PAIR = re.compile(rf"(?<![\w.'’&-])({_CAPITAL}\s{{1,4}}{_INITIAL}{_PARTICLE}{_CAPITAL})(?![\w&])")
 # Two of these together, or one beside another word, are a shop's, a thing's or a sentence's words
 # far more often than a person's.
 _WORDS = """
@@ -120,6 +112,18 @@ ultra up us usa visa watch we wednesday west what when where which white who why
 with would xbox yes you your north east al como con cuando cuándo cuál dónde donde el ella en es
 esta este la las los me mi necesito para pero por puedo qué que quiero se si sí sin su tarjeta
 tengo tienda un una y yo auto besides eur gbp high oh ruble should st top usd
+great excellent awesome bad poor nice best better worst terrible horrible perfect superb cheap big
+small long short clear loud quality value design choice purchase buy buyer beware range performance
+battery phone phones device headset sound audio volume signal network reception pocket keyboard
+camera screen charger cable case price deal time money work works worked waiting still only were
+don't doesn't didn't won't isn't can't very much more most simply free problem problems issue issues
+service item items size color colour shipping package refund refunds return returns exchange
+morning afternoon evening night today tomorrow yesterday week month year thing things people
+food coffee tea water bread milk cake pizza shoes coat jacket shirt dress bag watch kindle fire
+aud cad chf jpy nzd omg asap exit damn gonna wanna material anyone nah
+barato bonito domicilio gastos eres bueno buena malo mala mejor peor gran calidad precio
+producto servicio compra pago envío gracias
+platinum freemium bride groom going darker liaison koala dos
 """
 NO_NAME = frozenset(_WORDS.split())
 """In small letters: words that are no name however they are written."""
@@ -127,29 +131,34 @@ _MOST_PARTS = 32
 
 
 def find_names(text: str) -> Iterator[tuple[int, int]]:
-    """Names that follow an introduction, stand by a title, or look like first and last name."""
+    """Names that follow an introduction or stand by a title, and Chinese ones that stand alone."""
     for pattern in (_CHINESE_ALONE, *_CHINESE, *_WESTERN, _NAMED):
         for match in pattern.finditer(text):
             if match[1].isupper() and " " in match[1] and text.isupper():
                 continue
-            if match[1] in _NOT_CHINESE_NAMES:
+            if match[1] in NO_CHINESE_NAME:
                 continue
             if match[1].strip(" .") and not (pattern is _NAMED and _is_ordinary(match[1])):
                 yield match.span(1)
-    for match in _PAIR.finditer(text):
-        if not _is_ordinary(match[1]):
-            yield match.span(1)
 
 
-def repeated(text: str, names: Iterable[Span]) -> Iterator[Span]:
-    """The parts of found names wherever else they stand in the text."""
-    parts = {
-        part for span in names for part in re.split(r"[\s.]+", text[span.start : span.end])
-        if len(part) > 2 and part[0].isupper() and part.lower() not in NO_NAME
-    }  # fmt: skip
-    for part in sorted(parts)[:_MOST_PARTS]:
-        for match in re.finditer(rf"(?<!\w){re.escape(part)}(?!\w)", text):
-            yield Span(match.start(), match.end(), "NAME", part.lower())
+def parts(text: str, names: Iterable[Span]) -> frozenset[str]:
+    """What people found in the text may be called elsewhere: their names, part by part."""
+    return frozenset(
+        part
+        for span in names
+        for part in re.split(r"[\s.]+", text[span.start : span.end])
+        if len(part) > 2 - is_han(part[:1]) and not part.islower() and part.lower() not in NO_NAME
+    )
+
+
+def repeated(text: str, called: Iterable[str]) -> Iterator[Span]:
+    """Wherever one of these parts of names stands in the text."""
+    for part in sorted(called)[:_MOST_PARTS]:
+        if part in text:
+            alone = re.escape(part) if is_han(part[0]) else rf"(?<!\w){re.escape(part)}(?!\w)"
+            for match in re.finditer(alone, text):
+                yield Span(match.start(), match.end(), "NAME", part.lower())
 
 
 def _is_ordinary(words: str) -> bool:

@@ -77,7 +77,7 @@ _WESTERN = (
         r"(?i:apt|suite|unit|flat)\.?\s{0,4}\w{1,6}(?:[,\s]+[^\W\d_][\w'-]{0,30}(?:\s\d{1,2})?){0,4}(?:\s{1,4}\d{4,6})?"
     ),
     re.compile(
-        r"(?i:\b(?:address(?:\s{1,4}(?:is|to|for|here))?|lives? at|located at|living at|"
+        r"(?i:(?<!\[)\b(?:address(?:\s{1,4}(?:is|to|for|here))?|lives? at|located at|living at|"
         r"deliver(?:ed)? to|ship(?:ped)? (?:it )?to|sen[dt] (?:it )?to|taxi to|return to|"
         r"vivo en|direcci[oó]n(?: es)?|env[ií][ae]\w* a)\s{0,4}:?\s{0,4})"
         r"((?=[^\n.;?!]{0,40}\d)(?:\d|[A-ZÀ-Þ])[^\n;?!]{4,90}?)"
@@ -144,6 +144,11 @@ _ZIP_WORD = (
     r"(?:zip(?:\s?codes?)?|post\s?codes?|postal\s?codes?|c[oó]digos?\spostal(?:es)?|postleitzahl|plz"
     r"|codes?\spostal|邮编|邮政编码)"
 )
+# Beside a word for one: as many countries write theirs, in any case.
+_ANY_CODE = (
+    r"\d{5}-\d{3,4}|\d{4}-\d{3}|\d{3}-\d{4}|\d{2}-\d{3}|\d{3} \d{2}|\d{5,6}"
+    r"|\d{4}(?:\s?[A-Z]{2}|[a-z]{2})?|(?i:[a-z]{1,2}\d[a-z\d]?\s?\d[a-z]{2}|[a-z]\d[a-z]\s?\d[a-z]\d)"
+)
 _POSTCODES = (
     # British (BS 7666) and Canadian.
     re.compile(
@@ -153,8 +158,8 @@ _POSTCODES = (
     re.compile(rf"\b(?:{_STATES}),?\s{{1,3}}(?P<code>\d{{5}}(?:-\d{{4}})?)(?![\d.,-]*\d)"),
     re.compile(r"(?<![\w.,-])(?P<code>\d{5}-\d{4})(?![\w-])"),
     re.compile(
-        rf"(?i:{_ZIP_WORD})[^\d\n]{{0,30}}?(?<!\w)(?P<code>\d{{5,6}}(?:-\d{{4}})?"
-        r"|\d{4}(?:\s?[A-Z]{2})?)(?!\w)"
+        rf"(?:(?i:{_ZIP_WORD})[^\d\n]{{0,30}}?|\b(?:C\.?P\.?|CEP|CAP)\s{{0,3}}:?\s{{0,3}})"
+        rf"(?<!\w)(?P<code>{_ANY_CODE})(?!\w)"
     ),
     re.compile(
         rf"(?<![\w.,-])(?P<code>\d{{5}}(?:-\d{{4}})?)(?=[^\w\n]{{1,3}}(?:\w+\s){{0,3}}(?i:{_ZIP_WORD})\b)"

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from edge_runtime.config import Settings, load_settings
-from edge_runtime.journal import Journal
+from edge_runtime.journal import Journal, open_journal
 from sync.contact import ContactLog
 from sync.link import linked, load_link, open_client
 from sync.pacing import Pace
@@ -30,7 +30,7 @@ def opened(data_dir: Path | None) -> Iterator[tuple[Journal, Path]]:
 
 def journal_of(settings: Settings) -> closing[Journal]:
     """The journal, for a command that needs the settings for more than that."""
-    return closing(Journal.open(settings.data_dir / "journal.db"))
+    return closing(open_journal(settings.data_dir))
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import typer
 from edge_runtime.commands.console import err, out, print_json, reported
 from edge_runtime.config import load_settings
 from edge_runtime.errors import ConfigError
-from edge_runtime.journal import Journal
+from edge_runtime.journal import Journal, open_journal
 from sync.commands.opening import AsJson, DataDir
 from sync.updater.fetching import METADATA, TARGETS, CarriedFetcher
 from sync.updater.home import UpdateHome
@@ -122,7 +122,7 @@ def _install(
 @contextmanager
 def _device(data_dir: Path | None, profile: str | None) -> Iterator[tuple[UpdateHome, Journal]]:
     settings = load_settings(data_dir=data_dir, profile=profile)
-    with closing(Journal.open(settings.data_dir / "journal.db")) as journal:
+    with closing(open_journal(settings.data_dir)) as journal:
         yield UpdateHome(settings), journal
 
 

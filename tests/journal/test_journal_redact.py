@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Iterator
 from datetime import date, timedelta
 from itertools import pairwise
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from stdnum import luhn
 from stdnum.iso7064 import mod_11_2
 
-from edge_runtime.journal import RedactionPolicy, Redactor
+from edge_runtime.journal import RedactionPolicy, Redactor, tagger
 
 REDACTOR = Redactor(b"a key of this device alone, 32 b.")
 CHANCE = random.Random(20260301)
@@ -280,6 +281,26 @@ def test_dates_of_birth_are_masked_and_other_dates_are_not(text: str, secret: st
 def test_one_address_gets_one_mask() -> None:
     masked = REDACTOR.text("ship it to 4410 Linden Avenue Apt. 12, Bergdorf, Austria 25173 please")
     assert masked.count("[ADDRESS:") == 1
+
+
+def test_a_street_called_after_a_person_is_masked_as_one_address(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Reader:
+        def find(self, text: str) -> Iterator[tagger.Tagged]:
+            for words, label in (("12", "address"), ("Willow Smith", "name"), ("Row", "address")):
+                if (at := text.find(words)) >= 0:
+                    yield tagger.Tagged(at, at + len(words), label)
+
+    monkeypatch.setattr(tagger, "shipped", Reader)
+    redactor = Redactor(b"a key of this device alone, 32 b.")
+    masked = redactor.text("bring it to 12 Willow Smith Row today")
+    assert re.fullmatch(r"bring it to \[ADDRESS:\w+\] today", masked)
+
+
+def test_a_mask_introduces_nothing() -> None:
+    masked = "bring it to [ADDRESS:5e9ed741] today, [NAME:5e9ed741] said"
+    assert REDACTOR.text(masked) == masked
 
 
 @settings(max_examples=200, deadline=None)

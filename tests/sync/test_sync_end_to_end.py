@@ -13,13 +13,13 @@ import pytest
 from sqlalchemy import func, select
 from sync_kit import NOW, Central, served, turn
 
-from edge_runtime.journal import Journal
+from edge_runtime.journal import Journal, open_journal
 from sync.agent import Agent, Cycle
 from sync.central.database import Database
 from sync.central.export import labelled
 from sync.central.tables import Handoff, StoredRecord, TurnMetric
 from sync.errors import CredentialError, SyncError
-from sync.link import enroll, open_client
+from sync.link import enroll, load_link, open_client
 from sync.protocol.records import Batch, Record
 from sync.protocol.wire import encode_batch
 from sync.uplink import Uplink
@@ -351,3 +351,27 @@ def test_the_agent_backs_off_while_it_fails_and_stops_when_told(
     assert cycles[3].report is not None
     assert cycles[3].report.sent == len(expected)
     assert arrived(central.database) == expected
+
+
+def test_no_order_number_reaches_a_server_whose_shop_masks_them(
+    central: Central, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGE_PRIVACY_MASK_ORDER_NUMBERS", "true")
+    order = "R20251103004"
+    entity = {"type": "order_id", "value": order, "text": order}
+    with closing(open_journal(tmp_path / "till")) as journal:
+        journal.record(
+            turn(1, text=f"订单{order}呢", entities=(entity,), sources=(f"order:{order}",)),
+            state_json=None,
+        )
+        journal.record(
+            turn(2, session="s0", text="找人工", reply=order, decision="handover"), state_json=None
+        )
+        enroll(central.url, central.code(), journal.device_id, tmp_path / "till")
+        link = load_link(tmp_path / "till")
+        assert link is not None
+        with open_client(link) as client:
+            assert Uplink(journal, client).push().sent == 5
+    stored = json.dumps([payload for _, payload in arrived(central.database).values()])
+    assert order not in stored
+    assert "[ORDER:" in stored

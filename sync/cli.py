@@ -106,7 +106,8 @@ def run(
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, lambda *_: stop.set())
             home = UpdateHome(load_settings(data_dir=data_dir))
-            follower = Follower(home, journal, up.exchange, pace=pace)
+            mirrors = settings.mirror_addresses
+            follower = Follower(home, journal, up.exchange, pace=pace, mirrors=mirrors)
             # A thread of its own: a download may take hours, and tickets do not wait for it. It
             # ends with the process; whatever it was at goes on at the next start.
             updates = Thread(

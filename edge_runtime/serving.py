@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from edge_runtime.assistant import Assistant
+from edge_runtime.bundles.crashes import ServingNote
 from edge_runtime.bundles.running import RunningBundle, begin_bundle
 from edge_runtime.bundles.slots import Slots
 from edge_runtime.config import Settings
@@ -91,11 +92,13 @@ class BundleKeeper:
         self._serves = _digest(assistant.rooms.bundle)
         self._settled = False
         self._given_up = ""
+        self._note = ServingNote(slots.root)
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
     def start(self, ready: Callable[[], bool] = lambda: True) -> None:
         """Look every few seconds, from when ``ready`` says that the process serves."""
+        self._noted(self._serves)
         self._thread = threading.Thread(target=self._run, args=(ready,), name="bundles")
         self._thread.start()
 
@@ -104,6 +107,13 @@ class BundleKeeper:
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
+        self._note.end()
+
+    def _noted(self, digest: str | None) -> None:
+        try:
+            self._note.serve(digest)
+        except StorageError as error:
+            logger.warning("%s", error)
 
     def _run(self, ready: Callable[[], bool]) -> None:
         while not ready() and not self._stop.wait(_READY_S):
@@ -160,6 +170,7 @@ class BundleKeeper:
             return
         self._assistant.change(rooms)
         self._serves, self._settled, self._given_up = _digest(bundle), True, ""
+        self._noted(self._serves)
         proved(self._slots, bundle)
         logger.warning("From now on %s answers.", bundle.label if bundle else "the device itself")
 

@@ -15,6 +15,7 @@ from sync.protocol.base import ProtocolError
 from sync.uplink import PushReport, Uplink, backoff
 
 _CREDENTIAL_WAIT_S = 900.0
+_ALIVE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Agent:
     Args:
         stop: set it to end :meth:`run`; a wait ends at once, a push after its current batch.
         on_cycle: told after each round.
+        alive: called before each batch and at least once a minute while it waits.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Agent:
         random: Random | None = None,
         retention: Retention | None = None,
         on_cycle: Callable[[Cycle], None] | None = None,
+        alive: Callable[[], None] = lambda: None,
     ) -> None:
         self._journal = journal
         self._uplink = uplink
@@ -52,6 +55,7 @@ class Agent:
         self._random = random or Random()
         self._retention = retention or Retention()
         self._on_cycle = on_cycle
+        self._alive = alive
         self._failures = 0
 
     def run(self) -> None:
@@ -60,11 +64,17 @@ class Agent:
             cycle = self.cycle()
             if self._on_cycle is not None:
                 self._on_cycle(cycle)
-            self.stop.wait(cycle.wait_s)
+            self._wait(cycle.wait_s)
+
+    def _wait(self, seconds: float) -> None:
+        while seconds > 0 and not self.stop.wait(min(seconds, _ALIVE_S)):
+            seconds -= _ALIVE_S
+            self._alive()
 
     def cycle(self) -> Cycle:
         """One round: bound the journal's size, push, have erased persons erased centrally."""
         report = None
+        self._alive()
         try:
             self._journal.prune(self._retention)
             report = self._push()
@@ -80,6 +90,7 @@ class Agent:
         report = self._uplink.push(max_batches=1)
         sent, aside, batches = report.sent, report.quarantined, report.batches
         while report.remaining and report.batches and not self.stop.is_set():
+            self._alive()
             report = self._uplink.push(max_batches=1)
             sent += report.sent
             aside += report.quarantined

@@ -6,7 +6,7 @@ import signal
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Annotated, Any
 
 import typer
@@ -14,6 +14,7 @@ import typer
 from edge_runtime.commands.console import error_object, out, print_json, reported
 from edge_runtime.config import load_settings
 from edge_runtime.errors import EdgeRuntimeError
+from edge_runtime.systemd import ALIVE, READY, tell_systemd
 from sync.agent import Agent, Cycle
 from sync.commands import metrics, persons, repair
 from sync.commands.opening import AsJson, DataDir, opened, uplink
@@ -101,25 +102,35 @@ def run(
         settings = load_sync_settings(every_s=every)
         pace = Pace.of(settings)
         with uplink(journal, folder, pace) as up:
-            agent = Agent(
+            stop = Event()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, lambda *_: stop.set())
+            home = UpdateHome(load_settings(data_dir=data_dir))
+            mirrors = settings.mirror_addresses
+            follower = Follower(home, journal, up.exchange, pace=pace, mirrors=mirrors)
+            # A thread of its own: a download may take hours, and tickets do not wait for it. It
+            # ends with the process; whatever it was at goes on at the next start.
+            updates = Thread(
+                target=follow,
+                args=(follower, stop, settings.every_s),
+                kwargs={"on_error": lambda error: _print_update_error(error, as_json=as_json)},
+                daemon=True,
+            )
+            updates.start()
+            Agent(
                 journal,
                 up,
                 every_s=settings.every_s,
+                stop=stop,
                 on_cycle=lambda cycle: _print_cycle(cycle, as_json=as_json),
-            )
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, lambda *_: agent.stop.set())
-            home = UpdateHome(load_settings(data_dir=data_dir))
-            follower = Follower(home, journal, up.exchange, pace=pace)
-            # A thread of its own: a download may take hours, and tickets do not wait for it. It
-            # ends with the process; whatever it was at goes on at the next start.
-            Thread(
-                target=follow,
-                args=(follower, agent.stop, settings.every_s),
-                kwargs={"on_error": lambda error: _print_update_error(error, as_json=as_json)},
-                daemon=True,
-            ).start()
-            agent.run()
+                alive=lambda: _alive(updates),
+            ).run()
+
+
+def _alive(updates: Thread) -> None:
+    """Once either loop has ended for a reason nobody foresaw, the watchdog starts both anew."""
+    if updates.is_alive():
+        tell_systemd(READY, ALIVE)
 
 
 @app.command(epilog="Example: edge-sync status --json")

@@ -1,4 +1,4 @@
-"""When, how fast and what a device may send.
+"""When, how fast and what a device may send, and whom it asks for updates.
 
 Settings come from ``EDGE_SYNC_*`` or the table ``[sync]`` of edge.toml.
 """
@@ -30,13 +30,23 @@ class SyncSettings(FileSettings):
     every_s: float = Field(default=60.0, ge=1, le=86_400)
     """Seconds between pushes."""
     bandwidth_kbit: int = Field(default=0, ge=0, le=10_000_000)
-    """Kilobits a second that uploads may take; 0 for no limit."""
+    """Kilobits a second that uploads may take, and as many again downloads; 0 for no limit."""
     hours: str = ""
     """When turns and figures may be sent, by the device's clock: ``22:00-06:00,12:00-13:00``.
     Empty means always."""
     metered: bool = False
     """The link costs by volume: outside ``hours`` only requests for a person and audit records
     are sent, and without ``hours`` nothing else at all until ``edge-sync push --all``."""
+
+    mirrors: str = ""
+    """Addresses, separated by commas, that serve the update repository's ``metadata`` and
+    ``targets``; asked in this order before the central server."""
+
+    @property
+    def mirror_addresses(self) -> list[str]:
+        return [
+            address for address in (part.strip() for part in self.mirrors.split(",")) if address
+        ]
 
     @field_validator("hours")
     @classmethod

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Mapping
+import uuid
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -39,3 +40,29 @@ def model_files() -> ModelFiles:
             pytest.fail(f"{error}", pytrace=False)
 
     return files
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Callable[[], str]]:
+    """Makes empty databases with the newest schema on a server of this session's own."""
+    import psycopg
+    from sqlalchemy.engine import make_url
+
+    from bench.postgres import available, private_postgres
+    from sync.central.database import Database
+
+    if not available():
+        pytest.skip("PostgreSQL's programs are not installed")
+    with private_postgres() as address:
+        plain = address.replace("+psycopg", "")
+        with psycopg.connect(plain, autocommit=True) as admin:
+            admin.execute("CREATE DATABASE model")
+            model = make_url(address).set(database="model")
+            Database(model.render_as_string(hide_password=False)).close()
+
+            def make() -> str:
+                name = f"t{uuid.uuid4().hex}"
+                admin.execute(f"CREATE DATABASE {name} TEMPLATE model")
+                return make_url(address).set(database=name).render_as_string(hide_password=False)
+
+            yield make

@@ -4,6 +4,7 @@
 
     state.json              which slot runs, which one is good, failed starts
     proved.json             the bundle that last proved to serve
+    serving/, crashes.json  which processes serve, which did not end well
     a/, b/                  manifest.json, files/, notes
 
 A slot is a folder of hard links into the content-addressed store. Which slot runs is one small file
@@ -22,6 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from edge_runtime.bundles.blobs import BlobStore, check_file, exclusive, storage_errors
+from edge_runtime.bundles.crashes import forget_crashes
 from edge_runtime.bundles.manifest import BundleManifest
 from edge_runtime.bundles.slotstate import (
     MAX_FAILED_STARTS,
@@ -145,7 +147,9 @@ class Slots:
         """
         name = self.inactive
         self.files(name)
+        digest = self.manifest(name).digest
         with self._changing():
+            forget_crashes(self.root, digest)
             write_state(self.root, replace(self.state, active=name, failed_starts=0))
         return name
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -38,9 +40,13 @@ def opened_assistant(settings: Settings) -> Iterator[Assistant]:
 
 @contextmanager
 def serving_assistant(settings: Settings) -> Iterator[tuple[Assistant, BundleKeeper]]:
-    """The assistant of a process that stays, and who keeps it on the bundle that is to run."""
+    """The assistant of a process that stays, and who keeps it on the bundle that is to run.
+
+    Told to stop (SIGTERM), such a process ends like one that is done.
+    """
     from edge_runtime.serving import BundleKeeper
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     slots = device_slots(settings.models_dir)
     assistant = _prepared(settings, slots)
     keeper = BundleKeeper(assistant, slots)

@@ -12,6 +12,7 @@ from edge_runtime.commands.opening import serving_assistant
 from edge_runtime.commands.options import Json, Pack, Profile
 from edge_runtime.config import Settings, load_settings
 from edge_runtime.errors import ConfigError
+from edge_runtime.systemd import ALIVE, READY, tell_systemd
 
 if TYPE_CHECKING:
     from edge_runtime.assistant import Assistant
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _SHUTDOWN_S = 5
 _BACKLOG = 64
+_NOTIFY_S = 30
 
 
 def serve(
@@ -65,6 +67,8 @@ def _run(
         limit_concurrency=64,
         timeout_graceful_shutdown=_SHUTDOWN_S,
         server_header=False,
+        callback_notify=_notify,
+        timeout_notify=_NOTIFY_S,
     )
     address = f"http://{settings.host}:{settings.port}/"
     if as_json:
@@ -74,6 +78,11 @@ def _run(
     server = uvicorn.Server(config)
     keeper.start(lambda: server.started)
     server.run(sockets=[listening])
+
+
+async def _notify() -> None:
+    """Called by the loop that answers: one that hangs is started anew."""
+    tell_systemd(READY, ALIVE)
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -24,6 +24,7 @@ app.command(epilog="Example: edge-central rollout start retail-1.2.0 --stage 5 -
     releases.rollout
 )
 app.command(epilog="Example: edge-central export --since 2026-01-01 --out turns.jsonl")(data.export)
+app.command(epilog="Example: edge-central weed shop/train.jsonl")(data.weed)
 app.command(epilog="Example: edge-central backup central-2026-03-02.jsonl.zst")(data.backup)
 app.command(epilog="Example: edge-central restore central-2026-03-02.jsonl.zst")(data.restore)
 

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from datetime import datetime, timedelta
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sync.central.tables import QUARANTINED, Alert, DayMark, Device, Handoff, Rollout
+from sync.central.tables import QUARANTINED, Alert, DayFigures, DayMark, Device, Handoff, Rollout
+from sync.central.values import utc
 from sync.protocol.records import PAYLOADS
 
+_SILENT = timedelta(hours=72)
 _BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
@@ -70,12 +73,12 @@ class Timed:
             self._counters.answered(endpoint, status, time.perf_counter() - started)
 
 
-def exposition(session: Session, counters: Counters) -> bytes:
+def exposition(session: Session, counters: Counters, now: datetime) -> bytes:
     """Everything in Prometheus' text format."""
-    return generate_latest(counters.registry) + generate_latest(_fleet(session))
+    return generate_latest(counters.registry) + generate_latest(_fleet(session, now))
 
 
-def _fleet(session: Session) -> CollectorRegistry:
+def _fleet(session: Session, now: datetime) -> CollectorRegistry:
     registry = CollectorRegistry()
 
     def gauge(name: str, help_text: str, values: dict[str, int] | int, label: str = "") -> None:
@@ -94,6 +97,14 @@ def _fleet(session: Session) -> CollectorRegistry:
         return session.scalar(query) or 0  # type: ignore[call-overload]
 
     gauge("devices", "Devices enrolled.", count(select(func.count()).select_from(Device)))
+    horizon = utc(now - _SILENT)
+    silent = select(func.count()).where(Device.last_seen_at < horizon, Device.enrolled_at < horizon)
+    gauge("devices_silent", "Devices not heard of for 72 hours.", count(silent))
+    names = ("turns", "dialogues", "completed", "escalated", "unanswered", "blocked")
+    sums = [func.sum(getattr(DayFigures, name)) for name in names]
+    today = session.execute(select(*sums).where(DayFigures.day == utc(now)[:10])).one()
+    counted = {name: int(value or 0) for name, value in zip(names, today, strict=True)}
+    gauge("today", "The fleet's UTC day so far, as counted.", counted, "figure")
     handoffs = by(Handoff.status, "open", "taken", "closed")
     gauge("handoffs", "Customers who asked for a person.", handoffs, "status")
     rollouts = by(Rollout.state, "running", "paused", "done", "cancelled")

@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from edge_runtime.bundles.blobs import storage_errors
+from edge_runtime.bundles.crashes import crashes
 from edge_runtime.commands.console import reported
 from edge_runtime.config import load_settings
 from edge_runtime.files import write_atomic
 from edge_runtime.journal import Journal
+from edge_runtime.journal.figures import figures
 from sync.commands.opening import DataDir, journal_of
 from sync.contact import Contact, read_contact
 from sync.updater.home import UpdateHome
+
+_RECENT = 500
 
 
 def metrics(
@@ -29,7 +34,7 @@ def metrics(
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Show queue, losses, last contact and running bundle in Prometheus' text format."""
+    """Show queue, losses, last contact, bundle and figures in Prometheus' text format."""
     with reported(as_json=False):
         settings = load_settings(data_dir=data_dir)
         with journal_of(settings) as journal:
@@ -73,11 +78,31 @@ def exposition(journal: Journal, home: UpdateHome, contact: Contact) -> str:
                  bundle),
         *_series("bundle_on_trial", "gauge", "Whether it is in its probation.",
                  {"": int(on_trial)}),
+        *_series("serving_crashes", "gauge", "Processes that served a bundle and crashed, as kept.",
+                 {"": len(crashes(home.slots.root))}),
+        *_recent(journal),
     ]  # fmt: skip
     return "".join(f"{line}\n" for line in lines)
 
 
-def _series(name: str, kind: str, meaning: str, values: Mapping[str, int]) -> Iterator[str]:
+def _recent(journal: Journal) -> Iterator[str]:
+    """How the newest turns went, a bounded number of them whatever the journal holds."""
+    newest = journal.turns_since(max(journal.newest - _RECENT, 0), limit=_RECENT)
+    found = figures((turn for _, turn in newest), datetime.now(UTC))
+    over = f"over the newest {_RECENT} turns"
+    first = found.median_ms.get("first_token")
+    for name, meaning, value in (
+        ("turns", f"Turns, {over}.", found.turns),
+        ("dialogues", f"Closed dialogues, {over}.", found.dialogues),
+        ("completion_ratio", f"Share of them completed, {over}.", found.completion_rate),
+        ("escalation_ratio", f"Share of them handed to a person, {over}.", found.escalation_rate),
+        ("first_token_ms", f"Median milliseconds to the first words, {over}.", first),
+    ):
+        if value is not None:
+            yield from _series(f"recent_{name}", "gauge", meaning, {"": value})
+
+
+def _series(name: str, kind: str, meaning: str, values: Mapping[str, float]) -> Iterator[str]:
     yield f"# HELP edge_sync_{name} {meaning}"
     yield f"# TYPE edge_sync_{name} {kind}"
     for labels, value in sorted(values.items()):

@@ -16,6 +16,7 @@ from edge_runtime.config import load_settings
 from edge_runtime.errors import ConfigError
 from edge_runtime.journal import Journal, open_journal
 from sync.commands.opening import AsJson, DataDir
+from sync.pacing import Pace, load_sync_settings
 from sync.updater.fetching import METADATA, TARGETS, CarriedFetcher
 from sync.updater.home import UpdateHome
 from sync.updater.install import Installed, install
@@ -39,7 +40,7 @@ def pull(
     version: Version = LATEST,
     repository: Annotated[
         list[str] | None,
-        typer.Option(help="Address of the repository; repeat for mirrors. Default: the server's."),
+        typer.Option(help="Address of the repository; repeat for mirrors. Default: as set up."),
     ] = None,
     root: Root = None,
     profile: Profile = None,
@@ -52,7 +53,13 @@ def pull(
     """
     with reported(as_json=as_json), _device(data_dir, profile) as (home, journal):
         _tell_verdict(check_probation(home, journal), as_json=as_json)
-        with fetcher_from(home, repository or []) as fetcher:
+        link = load_sync_settings()
+        with fetcher_from(
+            home,
+            repository or [],
+            mirrors=link.mirror_addresses,
+            bytes_per_s=Pace.of(link).bytes_per_s,
+        ) as fetcher:
             signed = open_repository(home, fetcher, fetcher.urls, root)
             done = _install(home, journal, signed, bundle, version, as_json=as_json)
         _tell_installed(done, signed.clock, fetcher.received, as_json=as_json)

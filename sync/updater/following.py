@@ -8,9 +8,10 @@ trusted metadata only says which rollout it is about, until the server has heard
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from threading import Event
 from typing import Any, Literal
 
@@ -74,7 +75,9 @@ class Follower:
         home: the device.
         journal: its journal.
         exchange: the way to the server.
-        pace: when more than what is urgent may use the link; downloads wait for that.
+        pace: when more than what is urgent may use the link, for which downloads wait, and how
+            much of it they may take.
+        mirrors: addresses to ask for a download before the server.
         command: the child that tries a bundle.
         rule: when completion takes a bundle back.
         report: told what is being done.
@@ -87,6 +90,7 @@ class Follower:
         exchange: Exchange,
         *,
         pace: Pace | None = None,
+        mirrors: Sequence[str] = (),
         command: Sequence[str] = COMMAND,
         rule: RollbackRule | None = None,
         report: Callable[[str], None] = lambda text: None,
@@ -95,6 +99,7 @@ class Follower:
         self._journal = journal
         self._exchange = exchange
         self._pace = pace or Pace()
+        self._mirrors = mirrors
         self._command = command
         self._rule = rule
         self._report = report
@@ -129,13 +134,19 @@ class Follower:
             return followed
         wanted = Followed(offer.rollout, offer.name, offer.version, offer.sha256)
         again = followed is not None and followed.rollout == wanted.rollout
-        return self._install(followed if followed is not None and again else wanted)
+        since = time.monotonic()
 
-    def _install(self, followed: Followed) -> Followed:
+        def may_go() -> bool:
+            passed = timedelta(seconds=time.monotonic() - since)
+            return self._pace.kinds(moment + passed) is None
+
+        return self._install(followed if followed is not None and again else wanted, may_go)
+
+    def _install(self, followed: Followed, may_go: Callable[[], bool]) -> Followed:
         self._keep(followed)
         self._poll(followed)
         try:
-            followed = self._bring(followed)
+            followed = self._bring(followed, may_go)
         except ModelError as error:
             followed = replace(followed, state="failed", reason=error.message)
         except UpdateRefusedError as error:
@@ -147,8 +158,13 @@ class Follower:
         self._poll(followed)
         return followed
 
-    def _bring(self, wanted: Followed) -> Followed:
-        with fetcher_from(self._home) as fetcher:
+    def _bring(self, wanted: Followed, may_go: Callable[[], bool]) -> Followed:
+        with fetcher_from(
+            self._home,
+            mirrors=self._mirrors,
+            bytes_per_s=self._pace.bytes_per_s,
+            may_go=may_go,
+        ) as fetcher:
             done = install(
                 self._home,
                 open_repository(self._home, fetcher, fetcher.urls),

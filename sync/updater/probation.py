@@ -1,11 +1,12 @@
 """Whether a bundle on trial stays: watched against the one before it, then kept or taken back.
 
 Completion is judged after every closed dialogue by :class:`~sync.health.RollbackRule`. A dialogue
-counts only once it has been silent for 30 minutes, so a verdict never rests on less than half an
-hour. Four more things are looked at once, when the window is full: escalations, late first words,
+counts only once it has been silent for 30 minutes, so its verdict never rests on less than half an
+hour. Crashes are judged at every look: what kills the process leaves no turns to fill a window.
+Four more things are looked at once, when the window is full: escalations, late first words,
 failed turns and memory. Each takes a bundle back only if what was seen has a probability below
-:data:`RARE` for a version no worse than allowed, so that all five together take back a healthy
-version in fewer than 1 % of cases (0.88 % + 4 × 0.02 %).
+:data:`RARE` for a version no worse than allowed, so that all six together take back a healthy
+version in fewer than 1 % of cases (0.88 % + 4 × 0.02 %, and 0.01 % for crashes).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from edge_runtime.bundles.crashes import crashes
 from edge_runtime.bundles.running import bundle_label
 from edge_runtime.errors import ModelError
 from edge_runtime.journal import Dialogue, Journal, Step, TurnRecord, dialogues
@@ -34,7 +36,8 @@ _BEFORE_TURNS = 2000
 _MAX_TURNS = 20_000
 _LATE_FACTOR = 2.0
 _LEAST_TURNS = 50
-_ALLOWED = {"escalated": 0.15, "late": 0.10, "failed": 0.02, "heavy": 0.10}
+_LEAST_CRASHES = 3
+_ALLOWED = {"crashed": 0.005, "escalated": 0.15, "late": 0.10, "failed": 0.02, "heavy": 0.10}
 """Shares that any version may reach; a share the version before had is allowed too."""
 
 
@@ -47,9 +50,21 @@ class Observation:
     completed: int
     escalated: int
     failed: int
+    crashed: int
     first_token_ms: float | None
     late_ms: float | None
     memory_mb: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Crashed:
+    """How often a serving process crashed, after the switch and before it."""
+
+    after: int = 0
+    before: int = 0
+
+
+NO_CRASH = Crashed()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +101,10 @@ def check_probation(
         return None
     release = home.release(active)
     turns = _turns(journal, _since(home.slots.note(active, TRIAL_NOTE)), release)
-    verdict = judge(turns.after, turns.before, rule or RollbackRule(), moment, release, home)
+    crashed = _crashed(home, turns, release)
+    verdict = judge(
+        turns.after, turns.before, rule or RollbackRule(), moment, release, home, crashed
+    )
     if verdict.verdict == "rollback" and release is not None:
         take_back(home, journal, release, verdict.reason, verdict.evidence, moment)
     elif verdict.verdict == "rollback":
@@ -122,9 +140,10 @@ def judge(
     now: datetime,
     release: Release | None,
     home: UpdateHome,
+    crashed: Crashed = NO_CRASH,
 ) -> Verdict:
     """The verdict on the turns ``after`` the switch, against those ``before`` it."""
-    seen, known = observe(after, now), observe(before, now)
+    seen, known = observe(after, now, crashed.after), observe(before, now, crashed.before)
     health = rule.judge_history(dialogue.completed for dialogue in _closed(after, now))
     evidence = {"after": asdict(seen), "before": asdict(known), "completion": asdict(health)}
     if health.verdict == "rollback":
@@ -132,6 +151,9 @@ def judge(
             f"{health.completed} of {health.dialogues} dialogues were completed: the rate is below "
             f"{rule.floor:.0%} with {rule.confidence:.0%} confidence."
         )
+        return Verdict("rollback", release, reason, evidence)
+    if crashes_too_often(seen, known):
+        reason = f"It crashed {seen.crashed} times over {seen.turns} turns."
         return Verdict("rollback", release, reason, evidence)
     if health.verdict == "watch":
         reason = f"{seen.dialogues} of {rule.window} dialogues watched."
@@ -161,7 +183,16 @@ _WORDS = {
 }
 
 
-def observe(turns: Sequence[TurnRecord], now: datetime) -> Observation:
+def crashes_too_often(seen: Observation, known: Observation) -> bool:
+    """Whether so many crashes are improbable for a version that crashes in 0.5 % of turns, or as
+    often as the version ``known`` before; from three on."""
+    trials = seen.turns + seen.crashed
+    before = _share(known.crashed, known.turns + known.crashed)
+    allowed = max(_ALLOWED["crashed"], min(before, 0.9))
+    return seen.crashed >= _LEAST_CRASHES and at_least(seen.crashed, trials, allowed) < RARE
+
+
+def observe(turns: Sequence[TurnRecord], now: datetime, crashed: int = 0) -> Observation:
     """Counts over some turns; dialogues are those closed at ``now``."""
     closed = _closed(turns, now)
     first = _first_tokens(turns)
@@ -172,6 +203,7 @@ def observe(turns: Sequence[TurnRecord], now: datetime) -> Observation:
         completed=sum(dialogue.completed for dialogue in closed),
         escalated=sum(dialogue.escalated for dialogue in closed),
         failed=sum(turn.outcome == "failed" for turn in turns),
+        crashed=crashed,
         first_token_ms=statistics.median(first) if first else None,
         late_ms=statistics.quantiles(first, n=20)[-1] if len(first) >= _LEAST_TURNS else None,
         memory_mb=statistics.median(held) if held else None,
@@ -202,6 +234,25 @@ def _turns(journal: Journal, since: int, release: Release | None) -> _Turns:
     after = journal.turns_since(since, limit=_MAX_TURNS)
     own = [turn for _, turn in after if _is_by(release, turn)]
     return _Turns([turn for n, turn in before if n <= since], own)
+
+
+def _crashed(home: UpdateHome, turns: _Turns, release: Release | None) -> Crashed:
+    """Those of the bundle on trial, and those of others since the first turn before it."""
+    if release is None:
+        return NO_CRASH
+    kept = crashes(home.slots.root)
+    started = []
+    for turn in turns.before[:1]:
+        with contextlib.suppress(ValueError):
+            started.append(parse_time(turn.started_at))
+    return Crashed(
+        after=sum(crash.sha256 == release.manifest for crash in kept),
+        before=sum(
+            crash.sha256 != release.manifest and crash.at >= since
+            for crash in kept
+            for since in started
+        ),
+    )
 
 
 def _is_by(release: Release | None, turn: TurnRecord) -> bool:

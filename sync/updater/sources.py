@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -20,21 +20,32 @@ _TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 
 
 @contextmanager
-def fetcher_from(home: UpdateHome, addresses: Sequence[str] = ()) -> Iterator[MirrorFetcher]:
-    """Fetches from the mirrors named, or from this device's server; only that gets its credential.
+def fetcher_from(
+    home: UpdateHome,
+    addresses: Sequence[str] = (),
+    *,
+    mirrors: Sequence[str] = (),
+    bytes_per_s: int = 0,
+    may_go: Callable[[], bool] = lambda: True,
+) -> Iterator[MirrorFetcher]:
+    """Fetches from the addresses named; by default from the mirrors this device is set to ask, then
+    from its server. Only the server gets its credential.
+
+    Args:
+        bytes_per_s: how much of the link a download may take; 0 for all of it.
+        may_go: whether the link may be used (still).
 
     Raises:
         ConfigError: no address is given and the device belongs to no server.
     """
     with ExitStack() as stack:
-        if addresses:
-            client = stack.enter_context(httpx.Client(timeout=_TIMEOUT))
-            mirrors = [_mirror(check_url(address), client) for address in addresses]
-        else:
+        client = stack.enter_context(httpx.Client(timeout=_TIMEOUT))
+        found = [_mirror(check_url(address), client) for address in addresses or mirrors]
+        if not addresses:
             link = linked(home.settings.data_dir, hint=_ENROL)
-            client = stack.enter_context(open_client(link))
-            mirrors = [_mirror(f"{link.url}/v1/repository", client)]
-        yield MirrorFetcher(mirrors, home.incoming)
+            server = stack.enter_context(open_client(link))
+            found.append(_mirror(f"{link.url}/v1/repository", server))
+        yield MirrorFetcher(found, home.incoming, limit=bytes_per_s, may_go=may_go)
 
 
 def open_repository(

@@ -29,6 +29,7 @@ from tuf.api.exceptions import (
 )
 
 from edge_runtime.bundles.download import first_byte
+from sync.errors import SyncError
 from sync.updater.fetching import Fetcher
 
 _WORTHWHILE_BYTES = 2**16
@@ -67,7 +68,10 @@ class MirrorFetcher(Fetcher):
         mirrors: at least one; tried in order, see :meth:`prefer_next`.
         incoming: folder of the part files.
         pace: when a transfer is given up as too slow.
-        clock: seconds, for the pace.
+        limit: bytes per second that the link may be taken up by; 0 for as many as come.
+        may_go: whether the link may be used (still); a transfer that may not is left for later.
+        clock: seconds, for pace and limit.
+        sleep: waits so many seconds.
     """
 
     def __init__(
@@ -76,13 +80,19 @@ class MirrorFetcher(Fetcher):
         incoming: Path,
         *,
         pace: Pace | None = None,
+        limit: int = 0,
+        may_go: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._named = mirrors[0]
         self._mirrors = list(mirrors)
         self._incoming = incoming
         self._pace = pace or Pace()
+        self._limit = limit
+        self._may_go = may_go
         self._clock = clock
+        self._sleep = sleep
         self.mirrors = len(mirrors)
 
     @property
@@ -188,12 +198,23 @@ class MirrorFetcher(Fetcher):
             yield answer
 
     def _blocks(self, response: httpx.Response) -> Iterator[bytes]:
-        """The body's bytes as sent, given up when fewer arrive than the pace asks for."""
+        """The body's bytes as sent, given up when fewer arrive than the pace asks for.
+
+        Above the limit they are left waiting, so that the sender slows down; that time is ours.
+        """
         since, arrived = self._clock(), 0
         for block in response.iter_raw():
             arrived += len(block)
             self.received += len(block)
             yield block
+            if not self._may_go():
+                raise SyncError(
+                    "The hours in which updates may come are over.",
+                    hint="It goes on where it stopped once they may.",
+                )
+            if self._limit:
+                self._sleep(len(block) / self._limit)
+                since += len(block) / self._limit
             now = self._clock()
             if now - since >= self._pace.window_s:
                 if arrived < self._pace.bytes_per_s * (now - since):

@@ -101,6 +101,47 @@ def test_exported_turns_are_read_as_training_text(fleet: Fleet, tmp_path: Path) 
     assert later["lines"] == 0
 
 
+def test_erased_persons_are_taken_out_of_training_sets(fleet: Fleet, tmp_path: Path) -> None:
+    fleet.enrol("till-1")
+    mask = "[USER:0123456789abcdef]"
+    fleet.send("till-1", [said(1, 0, user=mask), said(2, 9), said(3, 12)])
+    file = tmp_path / "train.jsonl"
+    call(tmp_path, "export", "--since", "2026-01-01", "--out", file)
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    labelled = [*(line | {"intent": "returns"} for line in lines), {"text": "written by hand"}]
+    odd = [{"text": "x", "record": key} for key in (7, ["till-1", "s"], ["till-1", "s", 2**70])]
+    file.write_text("".join(json.dumps(line) + "\n" for line in [*labelled, *odd]) + "\n")
+    assert call(tmp_path, "weed", file) == {"file": str(file), "kept": 8, "erased": 0}
+    call(tmp_path, "erase", "--pseudonym", mask)
+    assert call(tmp_path, "weed", file) == {"file": str(file), "kept": 7, "erased": 1}
+    left = [json.loads(line) for line in file.read_text().splitlines() if line]
+    assert left == [*labelled[1:], *odd]
+    assert len(read_rows(file)) == 6
+    before = file.read_bytes()
+    file.write_bytes(before + b"{")
+    refused = call(tmp_path, "weed", file, code=2)
+    assert "line 8: not JSON" in refused["error"]["message"]
+    assert file.read_bytes() == before + b"{"
+    call(tmp_path, "weed", tmp_path / "absent", code=5)
+
+
+def test_persons_are_forgotten_by_command(fleet: Fleet, tmp_path: Path) -> None:
+    fleet.enrol("till-1")
+    mask = "[USER:0123456789abcdef]"
+    fleet.send("till-1", [said(1, 0, user=mask), metric(2, 0), said(3, 9)])
+    saved, receipts = tmp_path / "before.jsonl.zst", tmp_path / "receipts.json"
+    call(tmp_path, "backup", saved)
+    assert call(tmp_path, "erase", "--pseudonym", mask)["records"] == 2
+    written = call(tmp_path, "erasures", "--out", receipts)
+    assert (written["erasures"], written["unbroken"]) == (1, True)
+    assert call(tmp_path, "forget", receipts) == {"erasures": 1, "records": 0}
+    assert call(tmp_path, "retain")["gone"] == {}
+    refused = call(tmp_path, "erase", "--pseudonym", "member-7", code=2)
+    assert "no person's pseudonym" in refused["error"]["message"]
+    receipts.write_text(receipts.read_text().replace("every", "no"))
+    assert "no sound receipts" in call(tmp_path, "forget", receipts, code=2)["error"]["message"]
+
+
 def test_a_device_that_goes_away_while_it_sends_is_no_fault_of_the_server(fleet: Fleet) -> None:
     fleet.enrol("till-1")
     token = fleet.tokens["till-1"].encode()

@@ -211,6 +211,18 @@ def test_prometheus_is_told_what_came_and_how_the_fleet_is(fleet: Fleet) -> None
         "edge_central_devices 1.0",
         'edge_central_handoffs{status="open"} 0.0',
         'edge_central_request_seconds_count{endpoint="/v1/ingest",status="200"} 1.0',
+        "edge_central_devices_silent 0.0",
+        'edge_central_today{figure="turns"} 0.0',
     ):
         assert line in text
+    fleet.clock.move(hours=1)
+    fleet.work()
+    text = fleet.ask("GET", "/metrics").text
+    for figure, value in (("turns", 2), ("dialogues", 1), ("completed", 1), ("escalated", 0)):
+        assert f'edge_central_today{{figure="{figure}"}} {value}.0' in text
+    fleet.clock.move(hours=72)
+    fleet.enrol("till-2")
+    text = fleet.ask("GET", "/metrics").text
+    assert "edge_central_devices_silent 1.0" in text
+    assert 'edge_central_today{figure="turns"} 0.0' in text
     assert isinstance(fleet.clock, Clock)

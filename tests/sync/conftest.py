@@ -1,4 +1,7 @@
-"""A central server on loopback, and a device that reports to it."""
+"""A central server on loopback, and a device that reports to it.
+
+The server's database is SQLite; of a module that says ``BOTH_DATABASES``, also PostgreSQL.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,23 @@ from edge_runtime.journal import Journal
 from sync.link import Link, enroll, open_client
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    both = getattr(metafunc.module, "BOTH_DATABASES", False)
+    if both and "address" in metafunc.fixturenames:
+        metafunc.parametrize("address", ["sqlite", "postgresql"], indirect=True)
+
+
 @pytest.fixture
-def central(tmp_path: Path) -> Iterator[Central]:
-    with served(tmp_path / "central" / "central.db") as running:
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if getattr(request, "param", "sqlite") == "sqlite":
+        return f"sqlite:///{tmp_path / 'central' / 'central.db'}"
+    made: str = request.getfixturevalue("postgres")()
+    return made
+
+
+@pytest.fixture
+def central(address: str) -> Iterator[Central]:
+    with served(address) as running:
         yield running
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from socket import socket
 
 import httpx
@@ -92,9 +91,9 @@ class Central:
 
 
 @contextmanager
-def served(path: Path, port: int = 0) -> Iterator[Central]:
-    """A running server on the database at ``path``; leaving the block stops it."""
-    database = Database(f"sqlite:///{path}")
+def served(address: str, port: int = 0) -> Iterator[Central]:
+    """A running server on the database at ``address``; leaving the block stops it."""
+    database = Database(address)
     faults = Faults()
     app = Faulty(create_app(database, OPERATOR, body_timeout_s=5, clock=lambda: NOW), faults)
     listener = socket()

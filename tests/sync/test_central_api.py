@@ -21,6 +21,7 @@ from sync.protocol.records import Batch, Record
 from sync.protocol.wire import MAX_BATCH_BYTES, MAX_BODY_BYTES, compress, encode_batch
 from sync.uplink import Uplink
 
+BOTH_DATABASES = True
 OPERATOR_ONLY = [
     ("POST", "/v1/enrolments"), ("GET", "/v1/devices"), ("DELETE", "/v1/devices/x/credential"),
     ("GET", "/v1/metrics/daily?since=2026-03-01&until=2026-03-02"), ("GET", "/v1/handoffs"),

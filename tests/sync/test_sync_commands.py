@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from contextlib import closing
@@ -57,13 +58,17 @@ def test_a_wrong_code_and_an_absent_server_are_clear_errors(central: Central, de
     assert call("push", *place)[0] == 2
 
 
-def test_run_stops_cleanly_when_told(central: Central, device: Path) -> None:
+def test_run_says_it_is_alive_and_stops_cleanly_when_told(central: Central, device: Path) -> None:
     call("enroll", central.url, "--code", central.code(), "--data-dir", device)
     command = [sys.executable, "-c", "from sync.cli import main; main()", "run", "--json"]
-    process = subprocess.Popen(
-        [*command, "--data-dir", str(device)], stdout=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )  # fmt: skip
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(device / "notify"))
+        process = subprocess.Popen(
+            [*command, "--data-dir", str(device)], stdout=subprocess.PIPE, text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", "NOTIFY_SOCKET": str(device / "notify")},
+        )  # fmt: skip
+        manager.settimeout(120)
+        assert manager.recv(100) == b"READY=1\nWATCHDOG=1"
     assert process.stdout is not None
     assert json.loads(process.stdout.readline())["report"]["sent"] == 10
     process.send_signal(signal.SIGTERM)

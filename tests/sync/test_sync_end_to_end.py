@@ -89,15 +89,15 @@ def test_a_failure_loses_nothing_and_doubles_nothing(
 
 def test_a_restarted_server_goes_on_where_it_was(journal: Journal, tmp_path: Path) -> None:
     expected = filled(journal)
-    path = tmp_path / "c.db"
-    with served(path) as first:
+    address = f"sqlite:///{tmp_path / 'c.db'}"
+    with served(address) as first:
         link = enroll(first.url, first.code(), journal.device_id, tmp_path / "device")
         with open_client(link) as client:
             Uplink(journal, client, batch_records=11).push(max_batches=2)
     with open_client(link) as client:
         with pytest.raises(SyncError):
             Uplink(journal, client).push()
-        with served(path, port=int(link.url.rsplit(":", 1)[1])) as second:
+        with served(address, port=int(link.url.rsplit(":", 1)[1])) as second:
             report = Uplink(journal, client, batch_records=11).push()
             assert arrived(second.database) == expected
     assert report.contiguous == len(expected)

@@ -45,6 +45,20 @@ def test_a_collector_reads_queue_and_bundle_from_the_file(tmp_path: Path) -> Non
     assert found["edge_sync_last_push_timestamp_seconds", ""] == 0
     assert found["edge_sync_bundle_running", ""] == 0
     assert found["edge_sync_bundle_on_trial", ""] == 0
+    assert found["edge_sync_serving_crashes", ""] == 0
+    assert found["edge_sync_recent_turns", ""] == 3
+    assert found["edge_sync_recent_dialogues", ""] == 1
+    assert found["edge_sync_recent_completion_ratio", ""] == 1
+    assert found["edge_sync_recent_escalation_ratio", ""] == 0
+    assert found["edge_sync_recent_first_token_ms", ""] == 20
+
+
+def test_a_till_without_customers_has_no_rates(tmp_path: Path) -> None:
+    home = UpdateHome(Settings(data_dir=tmp_path, models_dir=tmp_path / "models"))
+    with closing(Journal.open(tmp_path / "journal.db")) as journal:
+        found = parsed(exposition(journal, home, Contact()))
+    assert found["edge_sync_recent_turns", ""] == 0
+    assert ("edge_sync_recent_completion_ratio", "") not in found
 
 
 def test_the_running_bundle_is_named(tmp_path: Path) -> None:

@@ -12,11 +12,18 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat
+from cryptography.x509.oid import NameOID
 from sync_kit import turn
 from typer import Typer
 from typer.testing import CliRunner
@@ -34,6 +41,7 @@ TOKEN = "operators-token-of-the-tests"
 CENTRAL = "from sync.central.start import main; main()"
 DEVICE = "from sync.cli import main; main()"
 PATIENCE_S = 240
+LOOPBACK = ip_address("127.0.0.1")
 
 
 @pytest.fixture
@@ -149,3 +157,55 @@ def test_turns_go_up_and_a_release_comes_down_between_the_two_programs(place: Pa
     exported = place / "turns.jsonl"
     called(central_app, "export", "--since", "2026-01-01", "--out", exported)
     assert len(exported.read_text().splitlines()) == 5
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate of 127.0.0.1 that is its own authority, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "central of the tests")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(LOOPBACK)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    certified, secret = folder / "cert.pem", folder / "key.pem"
+    certified.write_bytes(made.public_bytes(Encoding.PEM))
+    secret.write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return certified, secret
+
+
+@pytest.mark.timeout(900)
+def test_over_tls_a_device_talks_only_to_a_server_whose_authority_it_trusts(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cert, key = certificate(place)
+    port = free_port()
+    words = ["serve", "--port", str(port), "--tls-cert", str(cert), "--tls-key", str(key)]
+    with closing(Journal.open(place / "till" / "journal.db")) as journal:
+        journal.record(turn(1), state_json=None)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager, ExitStack() as programs:
+        manager.bind(str(place / "notify"))
+        manager.settimeout(PATIENCE_S)
+        with monkeypatch.context() as watched:
+            watched.setenv("NOTIFY_SOCKET", str(place / "notify"))
+            programs.enter_context(running(CENTRAL, *words, log=place / "serve.log"))
+            while b"READY=1" not in manager.recv(100):
+                pass
+        code = json.loads(called(central_app, "enroll", "--json"))["code"]
+        address = f"https://127.0.0.1:{port}"
+        stranger = CliRunner().invoke(device_app, ["enroll", address, "--code", code])
+        assert (stranger.exit_code, "cannot be reached" in stranger.output) == (6, True)
+        called(device_app, "enroll", address, "--code", code, "--ca", cert)
+        assert json.loads(called(device_app, "push", "--json"))["sent"] == 2
+        plain = CliRunner().invoke(device_app, ["enroll", address[:4] + address[5:], "--code", "x"])
+        assert plain.exit_code == 6

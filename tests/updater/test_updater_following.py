@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -12,11 +13,12 @@ from device_kit import PASSING, Till, Works
 
 from edge_runtime.bundles.slots import Slots
 from edge_runtime.journal import Journal
+from sync.errors import SyncError
 from sync.exchange import Exchange
 from sync.link import Link
 from sync.pacing import Pace, load_sync_settings
 from sync.protocol.fleet import Offer, Poll, PollAnswer
-from sync.updater import sources
+from sync.updater import following, sources
 from sync.updater.following import OVER, Follower
 
 FILES = {"model.bin": b"weights" * 5_000}
@@ -106,6 +108,50 @@ def test_an_update_comes_down_only_when_the_link_may_be_used(
         assert followed is not None
         assert followed.state == "probation"
         assert till.running() == FILES
+
+
+def test_a_download_stops_when_its_hours_are_over_and_goes_on_in_the_next(
+    till: Till, journal: Journal, server: Server, client: httpx.Client
+) -> None:
+    pace = Pace.of(load_sync_settings(hours="22:00-06:00"))
+    follower = Follower(till.home, journal, Exchange(client), pace=pace, command=PASSING)
+    follower_clock = iter([0.0, *[2.0] * 5, *[7_200.0] * 1_000])
+    with pytest.MonkeyPatch.context() as patch:
+        seconds = SimpleNamespace(monotonic=lambda: next(follower_clock))
+        patch.setattr(following, "time", seconds)
+        with pytest.raises(SyncError):
+            follower.step(at("05:00"))
+    assert till.home.slots.state.active is None
+    followed = follower.step(at("22:00"))
+    assert followed is not None
+    assert (followed.state, followed.refused) == ("probation", 0)
+
+
+def test_mirrors_are_asked_before_the_server_and_never_see_its_credential(
+    till: Till,
+    journal: Journal,
+    server: Server,
+    client: httpx.Client,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[httpx.Request] = []
+
+    def mirror(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        if request.url.path.endswith(".bin") or request.url.host == "dead":
+            return httpx.Response(503)
+        return server.works.respond(request)
+
+    made = httpx.Client(transport=httpx.MockTransport(mirror))
+    monkeypatch.setattr(sources, "httpx", SimpleNamespace(Client=lambda **_: made))
+    mirrors = load_sync_settings(mirrors="https://dead, https://near").mirror_addresses
+    follower = Follower(till.home, journal, Exchange(client), mirrors=mirrors, command=PASSING)
+    followed = follower.step(at("12:00"))
+    assert followed is not None
+    assert followed.state == "probation"
+    assert {request.url.host for request in asked} == {"dead", "near"}
+    assert not [request for request in asked if "authorization" in request.headers]
+    assert till.running() == FILES
 
 
 def test_what_became_of_an_update_is_judged_and_told_outside_the_hours(

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from device_kit import Till, Works
 
+from edge_runtime.bundles.crashes import ServingNote
 from edge_runtime.journal import Journal, TurnRecord
 from sync.errors import UpdateRefusedError
 from sync.health import RollbackRule, rollback_probability
-from sync.updater.probation import RARE, check_probation
+from sync.updater.probation import RARE, check_probation, crashes_too_often, observe
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(hours=5)
@@ -145,6 +147,60 @@ def test_a_bundle_that_did_not_start_is_noted_and_not_fetched_again(
     assert check_probation(trial.home, journal, now=NOW) is None
 
 
+def crash(till: Till, times: int, *, power_cut: bool = False) -> None:
+    """Processes that serve what is active and are killed, noticed by the next one's start."""
+    served = till.home.slots.manifest(till.home.slots.state.active or "a").digest
+    for number in range(times):
+        process = ServingNote(till.home.slots.root, f"run {number}" if power_cut else "one")
+        process.serve(served)
+        assert process._file is not None
+        process._file.close()
+    watching = ServingNote(till.home.slots.root, "one")
+    watching.serve(served)
+    watching.end()
+
+
+def test_a_bundle_that_keeps_crashing_is_taken_back_before_its_window_is_full(
+    trial: Till, journal: Journal
+) -> None:
+    talk(journal, 10, "fine")
+    crash(trial, 2)
+    verdict = check_probation(trial.home, journal, now=NOW)
+    assert verdict is not None
+    assert verdict.verdict == "watch"
+    crash(trial, 1)
+    verdict = check_probation(trial.home, journal, now=NOW)
+    assert verdict is not None
+    assert (verdict.verdict, verdict.reason) == ("rollback", "It crashed 3 times over 10 turns.")
+    assert verdict.evidence["after"]["crashed"] == 3
+    assert trial.running() == {"m": b"1"}
+
+
+def test_power_cuts_and_crashes_like_those_before_are_no_reason(
+    trial: Till, journal: Journal
+) -> None:
+    crash(trial, 9, power_cut=True)
+    verdict = check_probation(trial.home, journal, now=NOW)
+    assert verdict is not None
+    assert verdict.evidence["after"]["crashed"] == 0
+    seen = observe([], NOW, 3)
+    assert crashes_too_often(seen, observe([], NOW, 0))
+    assert not crashes_too_often(replace(seen, turns=30), replace(seen, turns=60))
+
+
+def test_a_new_decision_begins_without_the_crashes_of_the_last_trial(
+    trial: Till, works: Works, journal: Journal
+) -> None:
+    crash(trial, 5)
+    check_probation(trial.home, journal, now=NOW)
+    assert trial.running() == {"m": b"1"}
+    works.publish("2", {"m": b"2"})
+    trial.pull(last_turn=journal.newest)
+    verdict = check_probation(trial.home, journal, now=NOW)
+    assert verdict is not None
+    assert (verdict.verdict, verdict.evidence["after"]["crashed"]) == ("watch", 0)
+
+
 def test_late_looking_judges_as_looking_after_every_dialogue() -> None:
     rule = RollbackRule()
     history = [False] * 30 + [True] * 1000
@@ -152,6 +208,27 @@ def test_late_looking_judges_as_looking_after_every_dialogue() -> None:
     assert rule.judge_history([True] * 1000).dialogues == rule.window
 
 
+def crash_rollback_probability(rate: float, trials: int) -> float:
+    """Exactly, for a version that crashes in ``rate`` of turns and is judged after each."""
+    watched, taken_back = {0: 1.0}, 0.0
+    none = observe([], NOW)
+    for trial in range(1, trials + 1):
+        step: dict[int, float] = {}
+        for crashed, mass in watched.items():
+            step[crashed + 1] = step.get(crashed + 1, 0.0) + mass * rate
+            step[crashed] = step.get(crashed, 0.0) + mass * (1 - rate)
+        watched = {}
+        for crashed, mass in step.items():
+            seen = replace(none, turns=trial - crashed, crashed=crashed)
+            if crashed < 12 and not crashes_too_often(seen, none):
+                watched[crashed] = mass
+            else:
+                taken_back += mass
+    return taken_back
+
+
 def test_all_rules_together_take_a_healthy_bundle_back_in_less_than_one_case_of_a_hundred() -> None:
-    assert rollback_probability(RollbackRule(), 0.90) + 4 * RARE <= 0.01
+    crashing = crash_rollback_probability(0.001, 300)
+    assert crashing < 1e-4
+    assert rollback_probability(RollbackRule(), 0.90) + 4 * RARE + crashing <= 0.01
     assert rollback_probability(RollbackRule(), 0.70) >= 0.91

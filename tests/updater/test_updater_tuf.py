@@ -13,6 +13,8 @@ from updater_kit import NOW, Pieces, Simulator, Visitor
 
 from sync.errors import SyncError, UpdateRefusedError, UpdateTooSlowError
 from sync.updater.clock import BELIEVED_AHEAD, issued_field
+from sync.updater.repository import Repository
+from sync.updater.transfer import MirrorFetcher
 
 
 @pytest.fixture
@@ -164,6 +166,31 @@ def test_a_mirror_that_only_drips_is_given_up(device: Visitor, simulator: Simula
     simulator.update(b"x" * 100_000)
     with pytest.raises(UpdateTooSlowError, match="sent"):
         device.refresh()
+
+
+@pytest.mark.parametrize("limit", [100, 20_000])
+def test_a_download_keeps_to_its_share_of_the_link_and_is_not_called_slow_for_it(
+    tmp_path: Path, simulator: Simulator, limit: int
+) -> None:
+    clock = [0.0]
+
+    def sleep(seconds: float) -> None:
+        clock[0] += seconds
+
+    content = bytes(range(256)) * 2_000
+    simulator.update(content)
+    simulator.answer = lambda path, request: (
+        httpx.Response(200, stream=Pieces(content)) if "/targets/" in path else None
+    )
+    fetcher = MirrorFetcher(
+        [simulator.mirror], tmp_path / "in", limit=limit, clock=lambda: clock[0], sleep=sleep
+    )
+    (tmp_path / "metadata").mkdir()
+    root = simulator.first_root
+    visit = Repository(tmp_path / "metadata", fetcher, *fetcher.urls, root=root, wall=NOW)
+    visit.refresh()
+    assert visit.read("file", 10_000_000) == content
+    assert clock[0] == pytest.approx(fetcher.received / limit)
 
 
 def test_a_broken_transfer_goes_on_where_it_stopped(device: Visitor, simulator: Simulator) -> None:

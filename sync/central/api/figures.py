@@ -116,7 +116,7 @@ def router(context: Context) -> APIRouter:
     def metrics() -> Response:
         """Counters and gauges in Prometheus' text format."""
         with database.read() as session:
-            text = exposition(session, context.counters)
+            text = exposition(session, context.counters, clock())
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return made

@@ -6,7 +6,7 @@ import json
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, BinaryIO
 
 import typer
 
@@ -15,7 +15,10 @@ from edge_runtime.errors import InputError, StorageError
 from edge_runtime.files import atomic_writer
 from sync.central import backup as backups
 from sync.central.commands.common import AsJson, DataDir, opened
-from sync.central.export import labelled
+from sync.central.export import erased, labelled
+
+_AT_ONCE = 300
+_MAX_LINE_BYTES = 200_000
 
 
 def export(
@@ -50,6 +53,59 @@ def export(
             print_json({"file": str(out_file), "lines": count})
         else:
             out.print(f"{count} lines written to {out_file}.", markup=False)
+
+
+def weed(
+    file: Annotated[Path, typer.Argument(help="Lines of 'edge-central export', labelled or not.")],
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take the lines of persons erased since out of a training set, in place."""
+    with reported(as_json=as_json):
+        kept = gone = 0
+        try:
+            with (
+                file.open("rb") as source,
+                atomic_writer(file, mode=file.stat().st_mode & 0o777) as target,
+                opened(data_dir) as database,
+                database.read() as session,
+            ):
+                while lines := _some_lines(source, file, kept + gone):
+                    parsed = [_parsed(line, file, kept + gone + n) for n, line in enumerate(lines)]
+                    found = erased(session, parsed)
+                    target.writelines(
+                        line for line, out in zip(lines, found, strict=True) if not out
+                    )
+                    gone += sum(found)
+                    kept += len(lines) - sum(found)
+        except OSError as error:
+            if isinstance(error, StorageError):
+                raise
+            raise StorageError(f"{file} cannot be rewritten: {error.strerror}.") from error
+        if as_json:
+            print_json({"file": str(file), "kept": kept, "erased": gone})
+        else:
+            out.print(f"{gone} lines of erased persons taken out, {kept} kept.", markup=False)
+
+
+def _some_lines(source: BinaryIO, file: Path, before: int) -> list[bytes]:
+    lines: list[bytes] = []
+    while len(lines) < _AT_ONCE and (line := source.readline(_MAX_LINE_BYTES + 1)):
+        if len(line) > _MAX_LINE_BYTES:
+            raise InputError(f"{file}, line {before + len(lines) + 1}: longer than a line may be.")
+        lines.append(line)
+    return lines
+
+
+def _parsed(line: bytes, file: Path, before: int) -> Any:
+    if not line.strip():
+        return None
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"{file}, line {before + 1}: not JSON.", hint="Nothing changed."
+        ) from error
 
 
 def backup(

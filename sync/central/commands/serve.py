@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -17,6 +15,7 @@ from fastapi import FastAPI
 
 from edge_runtime.commands.console import err, reported
 from edge_runtime.errors import ConfigError
+from edge_runtime.systemd import ALIVE, READY, tell_systemd
 from sync.central.app import create_app
 from sync.central.commands.common import DataDir
 from sync.central.database import Database
@@ -96,7 +95,7 @@ def _working(worker: Worker, server: uvicorn.Server) -> Iterator[None]:
     stop = Event()
 
     def alive() -> None:
-        tell_systemd("READY=1\nWATCHDOG=1" if server.started else "WATCHDOG=1")
+        tell_systemd(*([READY, ALIVE] if server.started else [ALIVE]))
 
     thread = Thread(target=worker.run, args=(stop,), kwargs={"alive": alive}, name="worker")
     thread.start()
@@ -105,17 +104,3 @@ def _working(worker: Worker, server: uvicorn.Server) -> Iterator[None]:
     finally:
         stop.set()
         thread.join()
-
-
-def tell_systemd(state: str) -> None:
-    """Send the service manager a state (sd_notify(3)); does nothing where none listens."""
-    address = os.environ.get("NOTIFY_SOCKET", "")
-    if not address:
-        return
-    if address.startswith("@"):
-        address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-        try:
-            sender.sendto(state.encode(), address)
-        except OSError as error:
-            err.print(f"systemd cannot be told: {error.strerror}.", markup=False)

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from converters.cli import app as edge_convert
 from sync.central.cli import app as edge_central
 from sync.central.database import Database
-from sync.protocol import Record
+from sync.protocol.records import Record
 
 pytestmark = pytest.mark.xdist_group("nlu training")
 

@@ -19,7 +19,7 @@ from sync.agent import Agent, Cycle
 from sync.commands import metrics, persons, repair
 from sync.commands.opening import AsJson, DataDir, opened, uplink
 from sync.contact import read_contact
-from sync.link import enroll, load_link
+from sync.link import enroll, load_link, renew
 from sync.pacing import Pace, load_sync_settings
 from sync.persons import send_erasures
 from sync.updater.commands import install_carried, pull, rollback
@@ -65,6 +65,17 @@ def enroll_command(
             print_json({"device_id": journal.device_id, "url": link.url})
         else:
             out.print(f"This device ({journal.device_id}) now reports to {link.url}.")
+
+
+@app.command("renew", epilog="Example: edge-sync renew")
+def renew_command(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Replace this device's credential by a new one."""
+    with reported(as_json=as_json):
+        link = renew(load_settings(data_dir=data_dir).data_dir)
+        if as_json:
+            print_json({"url": link.url, "renewed": True})
+        else:
+            out.print(f"This device has a new credential for {link.url}.", markup=False)
 
 
 @app.command(epilog="Example: edge-sync push --json")

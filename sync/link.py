@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import ssl
-from dataclasses import asdict, dataclass
+from collections.abc import Generator
+from dataclasses import asdict, dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -12,9 +14,10 @@ from urllib.parse import urlsplit
 import httpx
 from pydantic import ValidationError
 
-from edge_runtime.errors import ConfigError, StorageError
+from edge_runtime.errors import ConfigError, EdgeRuntimeError, StorageError
 from edge_runtime.journal import write_private
 from sync.errors import CredentialError, SyncError
+from sync.exchange import Exchange, understood
 from sync.protocol.fleet import EnrollAnswer
 
 FILE = "central.json"
@@ -30,8 +33,30 @@ class Link:
     ca: str = ""
 
 
-def open_client(link: Link, *, transport: httpx.BaseTransport | None = None) -> httpx.Client:
+class _AsKept(httpx.Auth):
+    """The credential as it is kept now: another process may have renewed it."""
+
+    def __init__(self, link: Link, folder: Path) -> None:
+        self._link = link
+        self._folder = folder
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        # What cannot be read just now is no reason to stop: the last one known may still do.
+        with contextlib.suppress(EdgeRuntimeError):
+            kept = load_link(self._folder)
+            if kept is not None and kept.url == self._link.url:
+                self._link = kept
+        request.headers["Authorization"] = f"Bearer {self._link.token}"
+        yield request
+
+
+def open_client(
+    link: Link, *, folder: Path | None = None, transport: httpx.BaseTransport | None = None
+) -> httpx.Client:
     """A client for the server with this device's credential; it follows no redirect.
+
+    Args:
+        folder: where the link is kept, for a client that outlives its credential.
 
     Raises:
         ConfigError: the certificate authority cannot be read.
@@ -43,6 +68,7 @@ def open_client(link: Link, *, transport: httpx.BaseTransport | None = None) -> 
         verify=_verify(link.ca),
         follow_redirects=False,
         transport=transport,
+        auth=None if folder is None else _AsKept(link, folder),
     )
 
 
@@ -153,8 +179,32 @@ def enroll(
     except ValidationError as error:
         raise SyncError(f"{url} does not answer like a central server.") from error
     enrolled = Link(url=link.url, token=token, ca=ca)
+    _keep(enrolled, folder)
+    return enrolled
+
+
+def renew(folder: Path, *, transport: httpx.BaseTransport | None = None) -> Link:
+    """Have this device's credential replaced and keep the new one.
+
+    The server takes the old one until the new one is first used: whatever cuts this off, the device
+    is not locked out.
+
+    Raises:
+        ConfigError: the device is not enrolled.
+        CredentialError: the server does not know this device.
+        SyncError: the server cannot be reached or does not answer as it should.
+        StorageError: the new one cannot be kept.
+    """
+    link = linked(folder)
+    with open_client(link, transport=transport) as client:
+        body = Exchange(client).post("/v1/credential", b"", "application/json")
+    renewed = replace(link, token=understood(EnrollAnswer, body).token)
+    _keep(renewed, folder)
+    return renewed
+
+
+def _keep(link: Link, folder: Path) -> None:
     try:
-        write_private(folder / FILE, json.dumps(asdict(enrolled)).encode())
+        write_private(folder / FILE, json.dumps(asdict(link)).encode())
     except OSError as error:
         raise StorageError(f"The credential cannot be kept: {error.strerror}.") from error
-    return enrolled

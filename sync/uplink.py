@@ -102,9 +102,9 @@ class Uplink:
 
     def _push(self, max_batches: int) -> PushReport:
         outbox = self._journal.outbox
-        kinds = self._pace.kinds(self._now())
         sent = quarantined = batches = contiguous = 0
         while batches < max_batches:
+            kinds = self._pace.kinds(self._now())
             records, broken = self._readable(
                 outbox.pending(
                     limit_bytes=self._batch_bytes, limit_records=self._limit, kinds=kinds
@@ -128,6 +128,7 @@ class Uplink:
             sent += delivered
             quarantined += aside
             batches += 1
+        kinds = self._pace.kinds(self._now())
         pending = outbox.counts().pending
         waiting = sum(n for kind, n in pending.items() if kinds is None or kind in kinds)
         held_back = sum(pending.values()) - waiting

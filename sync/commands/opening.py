@@ -36,7 +36,7 @@ def journal_of(settings: Settings) -> closing[Journal]:
 @contextmanager
 def uplink(journal: Journal, folder: Path, pace: Pace | None = None) -> Iterator[Uplink]:
     """The way to the server this device is enrolled at."""
-    with open_client(linked(folder)) as client:
+    with open_client(linked(folder), folder=folder) as client:
         yield Uplink(journal, client, pace=pace, contact=ContactLog(folder))
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -23,10 +22,11 @@ from typing import Any, Literal
 from edge_runtime.bundles.crashes import crashes
 from edge_runtime.bundles.running import bundle_label
 from edge_runtime.errors import ModelError
-from edge_runtime.journal import Dialogue, Journal, Step, TurnRecord, dialogues
+from edge_runtime.journal import Journal, TurnRecord
 from edge_runtime.journal.completion import parse_time
 from sync.health import RollbackRule, at_least
 from sync.updater.home import TRIAL_NOTE, UpdateHome
+from sync.updater.observing import Observation, closed, first_tokens, observe
 from sync.updater.release import Release
 
 RARE = 2e-4
@@ -35,25 +35,9 @@ MAX_EVIDENCE = 48
 _BEFORE_TURNS = 2000
 _MAX_TURNS = 20_000
 _LATE_FACTOR = 2.0
-_LEAST_TURNS = 50
 _LEAST_CRASHES = 3
 _ALLOWED = {"crashed": 0.005, "escalated": 0.15, "late": 0.10, "failed": 0.02, "heavy": 0.10}
 """Shares that any version may reach; a share the version before had is allowed too."""
-
-
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """What a version did: counts over closed dialogues and over turns."""
-
-    turns: int
-    dialogues: int
-    completed: int
-    escalated: int
-    failed: int
-    crashed: int
-    first_token_ms: float | None
-    late_ms: float | None
-    memory_mb: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +128,7 @@ def judge(
 ) -> Verdict:
     """The verdict on the turns ``after`` the switch, against those ``before`` it."""
     seen, known = observe(after, now, crashed.after), observe(before, now, crashed.before)
-    health = rule.judge_history(dialogue.completed for dialogue in _closed(after, now))
+    health = rule.judge_history(dialogue.completed for dialogue in closed(after, now))
     evidence = {"after": asdict(seen), "before": asdict(known), "completion": asdict(health)}
     if health.verdict == "rollback":
         reason = (
@@ -158,7 +142,7 @@ def judge(
     if health.verdict == "watch":
         reason = f"{seen.dialogues} of {rule.window} dialogues watched."
         return Verdict("watch", release, reason, evidence)
-    first = _first_tokens(after)
+    first = first_tokens(after)
     late = None if known.late_ms is None else _LATE_FACTOR * known.late_ms
     limit_mb = home.settings.engines.memory_mb
     counted = {
@@ -190,36 +174,6 @@ def crashes_too_often(seen: Observation, known: Observation) -> bool:
     before = _share(known.crashed, known.turns + known.crashed)
     allowed = max(_ALLOWED["crashed"], min(before, 0.9))
     return seen.crashed >= _LEAST_CRASHES and at_least(seen.crashed, trials, allowed) < RARE
-
-
-def observe(turns: Sequence[TurnRecord], now: datetime, crashed: int = 0) -> Observation:
-    """Counts over some turns; dialogues are those closed at ``now``."""
-    closed = _closed(turns, now)
-    first = _first_tokens(turns)
-    held = [turn.memory_mb for turn in turns if turn.memory_mb]
-    return Observation(
-        turns=len(turns),
-        dialogues=len(closed),
-        completed=sum(dialogue.completed for dialogue in closed),
-        escalated=sum(dialogue.escalated for dialogue in closed),
-        failed=sum(turn.outcome == "failed" for turn in turns),
-        crashed=crashed,
-        first_token_ms=statistics.median(first) if first else None,
-        late_ms=statistics.quantiles(first, n=20)[-1] if len(first) >= _LEAST_TURNS else None,
-        memory_mb=statistics.median(held) if held else None,
-    )
-
-
-def _closed(turns: Sequence[TurnRecord], now: datetime) -> list[Dialogue]:
-    """The dialogues closed at ``now``, in the order they ended."""
-    steps = []
-    for turn in turns:
-        with contextlib.suppress(ValueError):
-            at = parse_time(turn.started_at)
-            steps.append(Step(turn.session, at, turn.decision, turn.intent, turn.outcome))
-    steps.sort(key=lambda step: (step.session, step.at))
-    found = [dialogue for dialogue in dialogues(steps) if dialogue.closed(now)]
-    return sorted(found, key=lambda dialogue: dialogue.ended_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,11 +258,6 @@ def flat(evidence: Mapping[str, Any]) -> dict[str, float | str | None]:
             shown = each if sound or each is None else str(each)[:200]
             found[f"{name}.{key}".rstrip(".")] = shown
     return dict(list(found.items())[:MAX_EVIDENCE])
-
-
-def _first_tokens(turns: Sequence[TurnRecord]) -> list[float]:
-    found = (turn.timings_ms.get("first_token") for turn in turns)
-    return [float(ms) for ms in found if ms is not None]
 
 
 def _above(values: Sequence[float], limit: float | None) -> int:

@@ -42,8 +42,9 @@ def fetcher_from(
         client = stack.enter_context(httpx.Client(timeout=_TIMEOUT))
         found = [_mirror(check_url(address), client) for address in addresses or mirrors]
         if not addresses:
-            link = linked(home.settings.data_dir, hint=_ENROL)
-            server = stack.enter_context(open_client(link))
+            kept = home.settings.data_dir
+            link = linked(kept, hint=_ENROL)
+            server = stack.enter_context(open_client(link, folder=kept))
             found.append(_mirror(f"{link.url}/v1/repository", server))
         yield MirrorFetcher(found, home.incoming, limit=bytes_per_s, may_go=may_go)
 

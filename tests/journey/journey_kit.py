@@ -115,6 +115,7 @@ def centre(folder: Path) -> Iterator[Centre]:
     app = create_app(database, OPERATOR, objects=objects, rates=rates)
     listener = socket()
     listener.bind(("127.0.0.1", 0))
+    listener.listen(128)  # a device that calls before the thread has begun waits its turn
     # A busy machine may let a device's connection wait for longer than the default of five seconds.
     config = uvicorn.Config(app, log_level="error", lifespan="off", timeout_keep_alive=75)
     server = uvicorn.Server(config)

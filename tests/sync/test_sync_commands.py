@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from edge_runtime.journal import Journal
 from sync.central.cli import app as central_app
 from sync.cli import app
+from sync.commands.opening import uplink
 
 RUN = CliRunner()
 
@@ -48,6 +49,28 @@ def test_enrol_push_and_status(central: Central, device: Path) -> None:
     assert call("push", *place)[1]["sent"] == 10
     status = call("status", *place)[1]
     assert (status["pending"], status["server"]) == ({}, central.url)
+
+
+def test_a_renewed_credential_takes_over_and_what_runs_goes_on(
+    central: Central, device: Path
+) -> None:
+    place = ("--data-dir", device)
+    assert call("renew", *place)[0] == 2
+    call("enroll", central.url, "--code", central.code(), *place)
+    before = (device / "central.json").read_text()
+    with closing(Journal.open(device / "journal.db")) as journal, uplink(journal, device) as up:
+        assert up.push(max_batches=1).sent == 10
+        assert call("renew", *place) == (0, {"url": central.url, "renewed": True})
+        assert (device / "central.json").stat().st_mode & 0o077 == 0
+        journal.record(turn(90), state_json=None)
+        assert up.push().sent == 2
+        renewed = (device / "central.json").read_text()
+        (device / "central.json").write_text("{")
+        journal.record(turn(91), state_json=None)
+        assert up.push().sent == 2
+    assert renewed != before
+    (device / "central.json").write_text(before)
+    assert call("renew", *place)[0] == 7
 
 
 def test_a_wrong_code_and_an_absent_server_are_clear_errors(central: Central, device: Path) -> None:

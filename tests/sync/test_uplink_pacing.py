@@ -59,6 +59,18 @@ def test_outside_its_hours_a_device_sends_tickets_only(
     assert (night.sent, night.held_back, night.contiguous) == (12, 0, 14)
 
 
+def test_hours_that_end_during_a_push_hold_back_the_next_batch(
+    journal: Journal, central: Central, client: httpx.Client
+) -> None:
+    for number in range(6):
+        journal.record(turn(number), state_json=None)
+    clock = [at("05:59")]
+    client.event_hooks = {"response": [lambda _: clock.append(at("06:01"))]}
+    pace = Pace.of(load_sync_settings(hours="22:00-06:00"))
+    pushed = Uplink(journal, client, batch_records=4, pace=pace, now=lambda: clock[-1]).push()
+    assert (pushed.sent, pushed.remaining, pushed.held_back) == (4, 0, 8)
+
+
 @pytest.mark.parametrize("wrong", ["25:00-26:00", "9-17", "22:00", "a"])
 def test_hours_nobody_can_read_are_a_clear_error(wrong: str) -> None:
     with pytest.raises(ConfigError, match=r"22:00-06:00"):

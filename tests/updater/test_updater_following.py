@@ -63,7 +63,7 @@ def server(works: Works) -> Server:
 def client(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]:
     transport = httpx.MockTransport(server)
 
-    def opened(*_: object) -> httpx.Client:
+    def opened(*_: object, **__: object) -> httpx.Client:
         return httpx.Client(base_url="http://127.0.0.1", transport=transport)
 
     monkeypatch.setattr(sources, "linked", lambda *_, **__: Link("http://127.0.0.1", "token"))

@@ -14,7 +14,8 @@ from edge_runtime.bundles.crashes import ServingNote
 from edge_runtime.journal import Journal, TurnRecord
 from sync.errors import UpdateRefusedError
 from sync.health import RollbackRule, rollback_probability
-from sync.updater.probation import RARE, check_probation, crashes_too_often, observe
+from sync.updater.observing import observe
+from sync.updater.probation import RARE, check_probation, crashes_too_often
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(hours=5)

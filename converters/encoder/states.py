@@ -16,11 +16,9 @@ import numpy.typing as npt
 
 from converters.progress import Report
 from edge_runtime.bundles.blobs import require_space
-from edge_runtime.modelfiles import EMBEDDING, PIECES, TRUNK, WORDS
 from edge_runtime.nlu import Vectors
-from edge_runtime.nlu.e5file import E5File
-from edge_runtime.nlu.session import Session
-from edge_runtime.nlu.tokenizer import Pieces, Tokenizer
+from edge_runtime.nlu.network import StudentNetwork
+from edge_runtime.nlu.tokenizer import Pieces
 
 MAX_TOKENS: Final = 64
 """Longer texts lose their end in training; the device reads on."""
@@ -44,41 +42,21 @@ class Trunk:
     """
 
     def __init__(self, files: Mapping[str, Path], threads: int) -> None:
-        self._words = E5File(files[WORDS])
-        self._tokenizer = Tokenizer(self._words, files[PIECES])
-        self._session = Session(files[TRUNK], threads, "trunk")
-        self._embedding = Session(files[EMBEDDING], threads, "embedding")
-        shape = self._words.shape
-        self.width = shape.hidden
-        kinds = self._words.floats("emb.type", shape.token_types, shape.hidden)
-        self._places = self._words.floats("emb.pos", shape.positions, shape.hidden) + kinds[0]
+        self._network = StudentNetwork(files, threads, None)
+        self.width = self._network.words.shape.hidden
 
     def pieces(self, text: str) -> Pieces:
         """``text`` as a query, at most :data:`MAX_TOKENS` pieces."""
-        return self._tokenizer.pieces(text, MAX_TOKENS, _PREFIX)
+        return self._network.tokenizer.pieces(text, MAX_TOKENS, _PREFIX)
 
-    def hidden(self, pieces: Pieces) -> Vectors:
-        """Hidden states (tokens, width).
-
-        Raises:
-            EngineError: the trunk failed.
-        """
-        words = self._words.rows("emb.word", self.width, pieces.ids)
-        embeddings = (words + self._places[: len(words)])[None]
-        mask = np.ones(embeddings.shape[:2], np.float32)
-        found: Vectors = self._session.run(["hidden"], {"embeddings": embeddings, "mask": mask})[0]
-        return found.reshape(found.shape[1:])
-
-    def vector(self, hidden: Vectors) -> Vectors:
-        """The unit-norm vector (width) of the text behind ``hidden`` (tokens, width).
+    def read(self, pieces: Pieces) -> tuple[Vectors, Vectors]:
+        """Hidden states (tokens, width) and the unit-norm vector (width).
 
         Raises:
-            EngineError: the upper layers failed.
+            EngineError: the network failed.
         """
-        mask = np.ones((1, len(hidden)), np.float32)
-        feeds = {"hidden": hidden[None], "mask": mask}
-        found: Vectors = self._embedding.run(["vectors"], feeds)[0]
-        return found.reshape(-1)
+        hidden = self._network.hidden(pieces.ids)
+        return hidden[0], self._network.vector(hidden)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,9 +99,9 @@ def write_states(pieces: Sequence[Pieces], trunk: Trunk, folder: Path, progress:
     vectors = np.zeros_like(pooled)
     with (folder / _STATES).open("wb") as file:
         for row, item in enumerate(pieces):
-            hidden = trunk.hidden(item)
+            hidden, vectors[row] = trunk.read(item)
             file.write(hidden.astype(np.float16).tobytes())
-            pooled[row], vectors[row] = hidden.mean(axis=0), trunk.vector(hidden)
+            pooled[row] = hidden.mean(axis=0)
             if row % 256 == 0:
                 progress("reading the texts", row / len(pieces))
     np.save(folder / _POOLED, pooled, allow_pickle=False)

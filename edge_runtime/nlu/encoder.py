@@ -49,11 +49,7 @@ class Encoder:
         self._network: StudentNetwork | None = network
         self.fingerprint = network.fingerprint
         self.labels: TaskLabels | None = task.labels if task else None
-        self._words = network.words
-        shape = self._words.shape
-        self.dimension = shape.hidden
-        kinds = self._words.floats("emb.type", shape.token_types, shape.hidden)
-        self._positions = self._words.floats("emb.pos", shape.positions, shape.hidden) + kinds[0]
+        self.dimension = network.words.shape.hidden
         self._vectors: _Memory[tuple[TextKind, str], Vectors] = _Memory(_REMEMBERED_VECTORS)
         self._outputs: _Memory[str, TaskOutput] = _Memory(_REMEMBERED_OUTPUTS)
 
@@ -70,7 +66,7 @@ class Encoder:
         found = self._vectors.recall((kind, text) for text in texts)
         wanted = [text for text in dict.fromkeys(texts) if (kind, text) not in found]
         for text in wanted:
-            hidden = network.hidden(self._embeddings(self._pieces(network, text, kind).ids))
+            hidden = network.hidden(self._pieces(network, text, kind).ids)
             found[kind, text] = network.vector(hidden)
         self._vectors.remember(found)
         out = np.empty((len(texts), self.dimension), np.float32)
@@ -89,7 +85,7 @@ class Encoder:
         for text in dict.fromkeys(texts):
             if text not in found:
                 pieces = self._pieces(network, text, "query")
-                hidden = network.hidden(self._embeddings(pieces.ids))
+                hidden = network.hidden(pieces.ids)
                 vector = network.vector(hidden)
                 found[text] = network.read(hidden, vector, tuple(pieces.spans))
                 self._vectors.remember({("query", text): vector})
@@ -105,7 +101,7 @@ class Encoder:
         network = self._open()
         texts = ("where is my order", "我的订单在哪里", "the cat sleeps on the sofa")
         ids = (self._pieces(network, text, "query").ids for text in texts)
-        one, like, other = (network.vector(network.hidden(self._embeddings(row))) for row in ids)
+        one, like, other = (network.vector(network.hidden(row)) for row in ids)
         if not float(one @ like) > float(one @ other):
             raise EngineError("The encoder runs but its vectors make no sense on this machine.")
 
@@ -122,14 +118,8 @@ class Encoder:
         return network
 
     def _pieces(self, network: StudentNetwork, text: str, kind: TextKind) -> Pieces:
-        limit = min(_MAX_TOKENS[kind], self._words.shape.positions)
+        limit = min(_MAX_TOKENS[kind], network.words.shape.positions)
         return network.tokenizer.pieces(text, limit, _PREFIX[kind])
-
-    def _embeddings(self, ids: Sequence[int]) -> Vectors:
-        """(1, len(ids), dimension)."""
-        words = self._words.rows("emb.word", self.dimension, ids)
-        out: Vectors = (words + self._positions[: len(ids)])[None]
-        return out
 
 
 class _Memory(Generic[Key, Value]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,16 +53,23 @@ class StudentNetwork:
             raise ModelCorruptError(f"The student encoder lacks {PIECES}.")
         self.words = E5File(files[WORDS])
         self.tokenizer = Tokenizer(self.words, files[PIECES])
+        shape = self.words.shape
+        kinds = self.words.floats("emb.type", shape.token_types, shape.hidden)
+        self._positions = self.words.floats("emb.pos", shape.positions, shape.hidden) + kinds[0]
         self._trunk = Session(files[TRUNK], threads, "encoder's trunk")
         self._embedding = Session(files[EMBEDDING], threads, "encoder's embedding")
         self._heads = None if task is None else _Heads(task, threads)
         self._try_out()
 
-    def hidden(self, embeddings: Vectors) -> Vectors:
-        """States of one text (1, n, dimension), which the other two read.
+    def hidden(self, ids: Sequence[int]) -> Vectors:
+        """States (1, n, dimension) of the text of n pieces ``ids``, which the other two read.
 
         Activations are rounded by the largest of a batch: alone, a text always reads the same.
         """
+        words = self.words.rows("emb.word", self.words.shape.hidden, ids)
+        return self._hidden((words + self._positions[: len(ids)])[None])
+
+    def _hidden(self, embeddings: Vectors) -> Vectors:
         feeds = {"embeddings": embeddings, "mask": _mask(embeddings)}
         return self._trunk.run(["hidden"], feeds)[0]
 
@@ -86,7 +93,7 @@ class StudentNetwork:
     def _try_out(self) -> None:
         """Run every graph once: a wrong shape shows here and not before a customer."""
         width = self.words.shape.hidden
-        hidden = self.hidden(np.zeros((1, 2, width), np.float32))
+        hidden = self._hidden(np.zeros((1, 2, width), np.float32))
         if hidden.shape != (1, 2, width):
             raise EngineError(f"The encoder's graphs do not work on vectors of {width} numbers.")
         vector = self.vector(hidden)

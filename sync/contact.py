@@ -16,14 +16,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from edge_runtime.bundles.documents import Strict, canonical_json, read_document
+from edge_runtime.bundles.documents import LATEST, Strict, canonical_json, read_document
 from edge_runtime.errors import ModelCorruptError
 from edge_runtime.files import write_atomic
 
 FILE = "contact.json"
 _EVERY_S = 30.0
-_LATEST = 253_402_300_799
-"""The end of the year 9999, the last that dates can be shown for."""
 _MOST_BYTES = 1024
 
 
@@ -41,8 +39,8 @@ class Contact:
 
 class _Contact(Strict):
     schema_: Literal[1] = Field(alias="schema")
-    heard: int = Field(ge=0, le=_LATEST)
-    delivered: int = Field(ge=0, le=_LATEST)
+    heard: int = Field(ge=0, le=LATEST)
+    delivered: int = Field(ge=0, le=LATEST)
 
 
 class ContactLog:
@@ -77,7 +75,7 @@ class ContactLog:
                 return
             self._noted[kind] = now
             contact = replace(
-                read_contact(self._path.parent), **{kind: min(max(int(now), 0), _LATEST)}
+                read_contact(self._path.parent), **{kind: min(max(int(now), 0), LATEST)}
             )
             # A full disk must not stop the upload that makes room on it.
             with contextlib.suppress(OSError):

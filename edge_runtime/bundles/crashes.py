@@ -21,7 +21,7 @@ from typing import Literal
 from pydantic import Field
 
 from edge_runtime.bundles.blobs import SHA256, exclusive, storage_errors
-from edge_runtime.bundles.documents import Strict, canonical_json, read_document
+from edge_runtime.bundles.documents import LATEST, Strict, canonical_json, read_document
 from edge_runtime.errors import ModelCorruptError
 from edge_runtime.files import write_atomic
 
@@ -149,7 +149,7 @@ def _boot() -> str:
 
 class _Entry(Strict):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    at: int = Field(ge=0, le=253_402_300_799)
+    at: int = Field(ge=0, le=LATEST)
 
 
 class _Kept(Strict):

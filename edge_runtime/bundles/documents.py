@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from edge_runtime.errors import ModelCorruptError
 
 MAX_DOCUMENT_BYTES = 2**20
+LATEST = 253_402_300_799
+"""Seconds since 1970 at the end of the year 9999, the last that dates can be shown for."""
 
 
 class Strict(BaseModel):

@@ -195,18 +195,19 @@ def _crashed(home: UpdateHome, turns: _Turns, release: Release | None) -> Crashe
     if release is None:
         return NO_CRASH
     kept = crashes(home.slots.root)
-    started = []
-    for turn in turns.before[:1]:
-        with contextlib.suppress(ValueError):
-            started.append(parse_time(turn.started_at))
-    return Crashed(
-        after=sum(crash.sha256 == release.manifest for crash in kept),
-        before=sum(
-            crash.sha256 != release.manifest and crash.at >= since
-            for crash in kept
-            for since in started
-        ),
-    )
+    since = _began(turns.before)
+    own = sum(crash.sha256 == release.manifest for crash in kept)
+    if since is None:
+        return Crashed(after=own, before=0)
+    others = sum(crash.sha256 != release.manifest and crash.at >= since for crash in kept)
+    return Crashed(after=own, before=others)
+
+
+def _began(turns: Sequence[TurnRecord]) -> datetime | None:
+    """When the first of them began, where that can be told."""
+    with contextlib.suppress(IndexError, ValueError):
+        return parse_time(turns[0].started_at)
+    return None
 
 
 def _is_by(release: Release | None, turn: TurnRecord) -> bool:

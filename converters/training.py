@@ -6,6 +6,7 @@ Runs in child processes only: it imports torch and transformers.
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +30,11 @@ _CHECKPOINTS: Final = 5
 _LOGGED: Final = 50
 
 
+# On Hopper cards cuDNN's backward pass gives gradients that are no numbers where a batch is padded
+# (PyTorch issue 196678); the other kernels do not, and are as fast here.
+torch.backends.cuda.enable_cudnn_sdp(False)
+
+
 class Unfit(Exception):
     """The model cannot be trained like this; the message says why, in a sentence's second half."""
 
@@ -47,7 +53,13 @@ class Watch(TrainerCallback):
             tell_progress(step, steps, f"step {step} of {steps}{self._last}")
 
     def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if state.is_world_process_zero and "loss" in (logs := kwargs["logs"]):
+        logs = kwargs["logs"]
+        if "loss" in logs and not math.isfinite(float(logs["loss"])):
+            raise Unfit(
+                f"the loss became {logs['loss']} before step {state.global_step}: the weights are "
+                "lost; begin again with a smaller learning rate"
+            )
+        if state.is_world_process_zero and "loss" in logs:
             self._last = f", loss {float(logs['loss']):.3f}"
             with self._losses.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"step": state.global_step, "loss": logs["loss"]}) + "\n")
@@ -68,6 +80,8 @@ def arguments(
         "save_steps": max(1, steps // _CHECKPOINTS),
         "save_total_limit": 1,
         "logging_steps": max(1, steps // _LOGGED),
+        # Otherwise a loss that is no number would be told as 0.
+        "logging_nan_inf_filter": False,
         "seed": seed,
         "use_cpu": not on_gpu,
         "bf16": on_gpu or fast_bfloat16(),

@@ -26,7 +26,14 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from converters.child import tell_progress
 from converters.distill.divergence import divergence
-from converters.training import arguments, load_model, open_tokenizer, read_rows, run
+from converters.training import (
+    arguments,
+    load_model,
+    open_tokenizer,
+    read_rows,
+    run,
+    say_why,
+)
 from edge_runtime.files import write_atomic
 
 from trl import SFTConfig, SFTTrainer  # type: ignore[attr-defined]  # isort: skip
@@ -148,8 +155,7 @@ def _save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out: Path)
 
 
 def main(given: list[str]) -> int:
-    fit(json.loads(given[0]))
-    return 0
+    return say_why(fit, json.loads(given[0]))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from chain_kit import conversations
 from converter_kit import lines, names
 from tuning_kit import losses, pairs
 
+from converters.checkpoints import WHOLE
 from converters.errors import ConversionError
 from converters.lora import LoraSettings, PreferenceSettings, train_lora, train_preferences
 
@@ -99,3 +101,17 @@ def test_a_reply_is_measured_with_the_mark_of_its_end_that_is_learnt(base: Path)
         mean = model(torch.tensor([whole]), labels=labels).loss
     assert count == len(whole) - start
     assert found == pytest.approx(float(mean) * count, rel=1e-3)
+
+
+def test_weights_that_are_lost_are_said_and_nothing_is_kept(base: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    broken = tmp_path / "broken"
+    shutil.copytree(base, broken)
+    weights = load_file(broken / WHOLE)
+    weights[min(name for name in weights if name.endswith("norm.weight"))] *= float("nan")
+    save_file(weights, broken / WHOLE, {"format": "pt"})
+    data = talk(tmp_path / "talk.jsonl", short=32, long=0)
+    with pytest.raises(ConversionError, match=r"the loss became nan before step 1: .*smaller"):
+        train_lora(broken, data, tmp_path / "out", SETTINGS, threads=1)
+    assert not (tmp_path / "out").exists()

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from converters.cli import app
 from converters.errors import ConversionError, DatasetError, ModelFileError, OptionError
+from converters.evaluate.engines import stored_bits
 from converters.evaluate.llm import Conditions, evaluate_llm
 from converters.onnx.export import export_onnx
 from converters.onnx.folder import read_folder
@@ -85,6 +86,15 @@ def test_fewer_bits_take_less_room(whole: Path, made: dict[str, QuantizedOnnx]) 
     assert data["onnx-int4"] < data["onnx-int8-block"] < 0.4 * original
     assert max(data.values()) < 0.45 * original
     assert made["onnx-int4"].source_size == read_folder(whole).size
+
+
+def test_a_type_is_held_to_the_loss_of_its_bits(
+    whole: Path, made: dict[str, QuantizedOnnx]
+) -> None:
+    # The word tables of the 8-bit types are blocks like those of 4 bits.
+    found = {kind: stored_bits(one.folder.path) for kind, one in made.items()}
+    assert found == {kind: 4 if kind == "onnx-int4" else 8 for kind in made}
+    assert stored_bits(whole) == 16
 
 
 def test_the_tied_head_is_quantised_and_stored_once(made: dict[str, QuantizedOnnx]) -> None:

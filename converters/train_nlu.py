@@ -22,7 +22,7 @@ from converters.encoder.labels import (
     with_names,
     without_lost_tags,
 )
-from converters.encoder.settings import TaskSettings
+from converters.encoder.settings import METHOD, TaskSettings
 from converters.encoder.states import Trunk, write_states
 from converters.encoder.student import bundle_manifest, depth_of
 from converters.evaluate.cards import write_card
@@ -48,8 +48,6 @@ CARD: Final = "card.json"
 _MANIFEST: Final = "manifest.json"
 _LICENCE: Final = "as the training data"
 _BATCH: Final = 64
-_METHOD: Final = 2
-"""Counts what else decides a result: a run that another method began is begun again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +283,7 @@ def _key(splits: Splits, base: Mapping[str, Path], pack: Pack, how: TaskSettings
         for part in (splits.train, splits.valid, splits.test)
         for row in part
     ]
-    parts = [_METHOD, rows, base_fingerprint(base), examples_digest(pack), asdict(how)]
+    parts = [METHOD, rows, base_fingerprint(base), examples_digest(pack), asdict(how)]
     return hashlib.sha256(json.dumps(parts, ensure_ascii=True).encode()).hexdigest()
 
 

@@ -17,7 +17,7 @@ from converters.commands.options import (
     whole_encoder,
 )
 from converters.dataset import read_rows
-from converters.encoder.settings import TaskSettings
+from converters.encoder.settings import DEFAULTS, TaskSettings
 from converters.encoder.student import make_student
 from converters.encoder.vocabulary import DEFAULT_PIECES
 from converters.errors import BarsMissedError
@@ -90,11 +90,13 @@ def train_nlu(
         typer.Option(
             min=0.0, max=1.0, help="In-scope accuracy that turning doubtful requests away may cost."
         ),
-    ] = 0.01,
-    epochs: Annotated[int, typer.Option("--epochs", min=1, help="Passes in each round.")] = 8,
+    ] = DEFAULTS.rejection_cost,
+    epochs: Annotated[
+        int, typer.Option("--epochs", min=1, help="Passes in each round.")
+    ] = DEFAULTS.epochs,
     rounds: Annotated[
         int, typer.Option("--rounds", min=1, max=10, help="Later ones learn from those before.")
-    ] = 2,
+    ] = DEFAULTS.rounds,
     seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
     threads: Threads = 2,
     json: Json = False,

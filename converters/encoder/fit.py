@@ -100,7 +100,9 @@ class _Work:
 
     def linears(self, rows: Sequence[int]) -> Linears:
         """The classifiers on what is never trained, learnt from ``rows``."""
-        return fit_linears(self.data.states, self.data.intents.numpy(), rows, self.sizes.intents)
+        data = self.data
+        classes = self.sizes.intents
+        return fit_linears(data.states, data.intents.numpy(), rows, classes, data.outside)
 
     def _report(self, name: str, step: int, steps: int, value: float) -> None:
         detail = f"step {step} of {steps} in {name}, loss {value:.3f}"
@@ -130,8 +132,8 @@ def _write_apart(work: _Work, parts: Sequence[list[int]], path: Path) -> None:
         rows = [row for row in range(len(work.data.intents)) if row not in held]
         trained, felt = work.trained(f"part-{number}", 0, rows, None).logits(part)
         states = work.data.states
-        beside = work.linears(rows).logits(states.vectors[part], states.pooled[part])
-        said.append((trained + torch.from_numpy(beside), felt))
+        features = map(torch.from_numpy, (states.vectors[part], states.pooled[part]))
+        said.append((trained + work.linears(rows).logits(*features), felt))
     intents, sentiments = (torch.cat(logits).numpy() for logits in zip(*said, strict=True))
     np.savez(
         path, allow_pickle=False, rows=np.concatenate(parts), intents=intents, sentiments=sentiments
@@ -150,8 +152,7 @@ def _whole(work: _Work, network: TaskNetwork, linears: Linears) -> npt.NDArray[n
             rows = order[start : start + EVALUATED]
             embeddings, mask = words.batch([texts[row] for row in rows])
             hidden = trunk(embeddings, mask)
-            beside = linears.vector(embedding(hidden, mask))
-            beside = beside + linears.pooled(mean_pool(hidden, mask))
+            beside = linears.logits(embedding(hidden, mask), mean_pool(hidden, mask))
             out[rows] = network(hidden, mask).intent + beside
     found: npt.NDArray[np.float32] = out.numpy()
     return found

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from converters.dataset import SENTIMENTS, Row
-from converters.encoder.settings import UNKNOWN
+from converters.encoder.settings import FEW, UNKNOWN
 from converters.errors import DatasetError
 from edge_runtime.errors import TextError
 from edge_runtime.nlu import Preparation
@@ -26,7 +26,6 @@ Indexes = npt.NDArray[np.int64]
 _TODAY: Final = date(2026, 1, 15)
 _OUTSIDE_TAG: Final = "O"
 _LEAST_FOUND: Final = 0.5
-_FEW: Final = 30
 _WORD: Final = re.compile(r"[^\W\d_]+")
 
 
@@ -66,7 +65,7 @@ def with_names(rows: Sequence[Row]) -> Sequence[Row]:
     said = {
         name: " ".join(_WORD.findall(name))
         for name, count in counts.items()
-        if count < _FEW and name not in GENERAL_INTENTS
+        if count < FEW and name not in GENERAL_INTENTS
     }
     return [*rows, *(_spoken(name, text) for name, text in said.items() if text)]
 

@@ -32,15 +32,22 @@ class Wanted:
 
 
 def loss(
-    network: TaskNetwork, hidden: Tensor, mask: Tensor, wanted: Wanted, outside: int
+    network: TaskNetwork,
+    hidden: Tensor,
+    mask: Tensor,
+    wanted: Wanted,
+    *,
+    outside: int,
+    hiding: float,
 ) -> Tensor:
     """Loss of a batch that is seen twice, under two dropouts.
 
-    Cross-entropy with smoothed labels; the two views agree (Liang et al., "R-Drop", NeurIPS 2021);
-    pooled states of one intent gather (Khosla et al., "Supervised Contrastive Learning", NeurIPS
-    2020); mixtures of two intents are out of scope (Zhan et al., "Out-of-Scope Intent Detection
-    with Self-Supervision and Discriminative Training", ACL 2021); a teacher's logits are imitated
-    (Furlanello et al., "Born Again Neural Networks", ICML 2018).
+    Cross-entropy with smoothed labels, other tokens hidden in each view (token cutoff; Shen et al.,
+    "A Simple but Tough-to-Beat Data Augmentation Approach", 2020); the two views agree (Liang et
+    al., "R-Drop", NeurIPS 2021); pooled states of one intent gather (Khosla et al., "Supervised
+    Contrastive Learning", NeurIPS 2020); mixtures of two intents are out of scope (Zhan et al.,
+    "Out-of-Scope Intent Detection with Self-Supervision and Discriminative Training", ACL 2021); a
+    teacher's logits are imitated (Furlanello et al., "Born Again Neural Networks", ICML 2018).
 
     Args:
         network: in training mode.
@@ -48,8 +55,10 @@ def loss(
         mask: (b, tokens).
         wanted: the labels.
         outside: index of out of scope among the intents, or -1.
+        hiding: share of the tokens that a view does not see.
     """
-    out: Outputs = network(torch.cat([hidden, hidden]), torch.cat([mask, mask]))
+    seen = without_some(torch.cat([mask, mask]), hiding)
+    out: Outputs = network(torch.cat([hidden, hidden]), seen)
     intents = torch.cat([wanted.intents, wanted.intents])
     total = _classes(out.intent, intents, wanted.taught)
     total = total + _agreement(out.intent) + _CONTRAST * _contrast(out.pooled, intents, outside)
@@ -62,6 +71,15 @@ def loss(
         twice = torch.cat([wanted.tags, wanted.tags]).flatten()
         total = total + _SIDE_HEADS * _known(out.tags.flatten(0, 1), twice)
     return total
+
+
+def without_some(mask: Tensor, share: float) -> Tensor:
+    """``mask`` less a share of its tokens, the first of a text excepted."""
+    if not share:
+        return mask
+    kept = torch.rand(mask.shape) >= share
+    kept[:, 0] = True
+    return mask * kept
 
 
 def _classes(logits: Tensor, intents: Tensor, taught: Tensor | None) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from converters.encoder.objective import Wanted, loss
-from converters.encoder.settings import UNKNOWN, TaskSettings
+from converters.encoder.settings import FEW, UNKNOWN, TaskSettings
 from converters.encoder.states import States, batches
 from converters.encoder.task import TaskNetwork
 
@@ -21,6 +21,7 @@ _DECAY: Final = 0.01
 _WARM_UP: Final = 0.1
 _CLIP: Final = 1.0
 _TOLD_EVERY: Final = 20
+HIDING: Final = 0.1
 EVALUATED: Final = 128
 """Texts in one pass that only measures."""
 
@@ -61,6 +62,7 @@ class Round:
         self._settings = settings
         self.average = _copy(network)
         self._step = 0
+        self._hiding = hiding(data.intents)
         heads = [*network.intent.parameters(), *network.sentiment.parameters()]
         heads += network.tags.parameters()
         self._optimizer = torch.optim.AdamW(
@@ -119,7 +121,14 @@ class Round:
         for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
             group["lr"] = rate * share
         with _autocast():
-            value = loss(self._network, hidden, mask, wanted, self._data.outside)
+            value = loss(
+                self._network,
+                hidden,
+                mask,
+                wanted,
+                outside=self._data.outside,
+                hiding=self._hiding,
+            )
         self._optimizer.zero_grad()
         value.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self._network.parameters(), _CLIP)
@@ -157,6 +166,14 @@ class Round:
         torch.set_rng_state(state["random"])
         self._step = state["step"]
         return int(state["epoch"])
+
+
+def hiding(intents: Tensor) -> float:
+    """Share of the tokens that a view does not see, where lines are few. Ten lines an intent gained
+    half a point on CLINC150 and a sixth on BANKING77 (both not their test parts); full sets lost a
+    tenth."""
+    counts = torch.bincount(intents)
+    return HIDING if float(counts[counts > 0].float().median()) < FEW else 0.0
 
 
 def _copy(network: TaskNetwork) -> TaskNetwork:

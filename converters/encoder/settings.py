@@ -9,6 +9,10 @@ from converters.ranges import Ranges, check_ranges
 
 UNKNOWN: Final = -100
 """Index of a label that a line does not have."""
+FEW: Final = 30
+"""Lines of an intent below which it is told more than they say."""
+METHOD: Final = 3
+"""Counts what else decides a result: what another method began or made is begun again."""
 _LEAST_STEPS: Final = 500
 _MOST_EPOCHS: Final = 40
 
@@ -34,8 +38,8 @@ class TaskSettings:
     """
 
     epochs: int = 8
-    rounds: int = 2
-    learning_rate: float = 1.5e-4
+    rounds: int = 1
+    learning_rate: float = 2.5e-4
     head_rate: float = 1e-3
     batch: int = 64
     dropout: float = 0.1
@@ -65,3 +69,6 @@ class TaskSettings:
     def steps_for(self, lines: int) -> int:
         """Batches of all passes over ``lines`` lines."""
         return -(-lines // self.batch) * self.epochs_for(lines)
+
+
+DEFAULTS: Final = TaskSettings()

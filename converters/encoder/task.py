@@ -73,10 +73,8 @@ class TaskNetwork(nn.Module):
         graph = Graph(whole=whole)
         states = graph.layers("hidden", graph.attended("mask"), self.layers)
         pooled = graph.pooled(states, "mask")
-        below = graph.linear(graph.pooled("hidden", "mask"), linears.pooled)
-        beside = graph.op("Add", [graph.linear("vectors", linears.vector), below])
-        trained = graph.linear(pooled, self.intent)
-        graph.op("Add", [trained, beside], "intent")
+        beside = linears.graph(graph, "vectors", graph.pooled("hidden", "mask"))
+        graph.op("Add", [graph.linear(pooled, self.intent), beside], "intent")
         outputs: dict[str, tuple[int | str, ...]] = {"intent": (*ROWS[:1], sizes.intents)}
         for name, source, size in (
             ("sentiment", pooled, sizes.sentiments),

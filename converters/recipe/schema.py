@@ -25,6 +25,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from converters.encoder.settings import DEFAULTS
 from converters.encoder.vocabulary import DEFAULT_PIECES
 from converters.onnx.quantize import OnnxType
 from converters.quantize import QuantType
@@ -179,9 +180,9 @@ class TrainNlu(Section):
 
     data: Source | None = None
     outside: _Label = "out_of_scope"
-    rejection_cost: _Share = 0.01
-    epochs: Annotated[int, Field(ge=1, le=1000)] = 8
-    rounds: Annotated[int, Field(ge=1, le=10)] = 2
+    rejection_cost: _Share = DEFAULTS.rejection_cost
+    epochs: Annotated[int, Field(ge=1, le=1000)] = DEFAULTS.epochs
+    rounds: Annotated[int, Field(ge=1, le=10)] = DEFAULTS.rounds
 
 
 class Bundle(Section):

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
 
+from converters.encoder.settings import METHOD
 from converters.encoder.student import ENCODER, shipped_base
 from converters.errors import OptionError
 from converters.progress import Report
@@ -36,9 +37,9 @@ _CODE: Final[Mapping[str, str]] = {
     "merge": "1",
     "distill": "1",
     "quantize": "1",
-    "evaluate": "1",
-    "student": "1",
-    "train-nlu": "1",
+    "evaluate": "2",
+    "student": "2",
+    "train-nlu": str(METHOD),
     "bundle": "1",
 }
 _NAMES: Final = frozenset(

@@ -14,8 +14,9 @@ from typer.testing import CliRunner
 from converters.cli import app
 from converters.encoder.body import Embedding, Trunk, Words
 from converters.encoder.student import depth_of, make_student
-from converters.encoder.vocabulary import choose_pieces
+from converters.encoder.vocabulary import _by_words, choose_pieces
 from converters.errors import OptionError
+from converters.progress import silent
 from edge_runtime.bundles import bundle_files
 from edge_runtime.errors import ModelCorruptError
 from edge_runtime.nlu import Encoder
@@ -37,6 +38,24 @@ def test_texts_keep_their_pieces_and_single_characters_stay(source: Path) -> Non
     assert len(kept) <= 48
     with pytest.raises(OptionError, match="too few"):
         choose_pieces(file, ["my refund"], 10)
+
+
+def test_words_are_kept_as_they_are_written_at_the_start_of_a_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = ["can", "Can", "you", "You", "zug", "Zug"]
+
+    class Whole:
+        """Knows these words, each as one piece."""
+
+        def encode(self, text: str, limit: int) -> list[int]:
+            return [known.index(text)]
+
+    words = {"en": {"can": 1e-2, "you": 1e-3}, "de": {"zug": 1e-2}}
+    monkeypatch.setattr("wordfreq.get_frequency_dict", lambda language: words.get(language, {}))
+    ranks = [known[index] for index in _by_words(Whole(), silent)]  # type: ignore[arg-type]
+    # A German noun is hardly ever written small.
+    assert ranks == ["can", "zug", "Zug", "Can", "you", "You"]
 
 
 def test_the_students_vectors_are_those_of_the_whole_encoder(source: Path, tmp_path: Path) -> None:

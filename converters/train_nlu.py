@@ -16,6 +16,7 @@ from converters.dataset import Row
 from converters.encoder import calibrating
 from converters.encoder.labels import (
     Names,
+    intent_indexes,
     label_arrays,
     meant,
     names_of,
@@ -145,6 +146,7 @@ class _Run:
         lexicon = pack.lexicon if own <= pack.intents.keys() else None
         preparation = Preparation(lexicon, pack.languages)
         texts = meant(rows, preparation, data / "train.jsonl")
+        held = meant(self.splits.valid, preparation, data / "valid.jsonl")
         trunk = Trunk(self.device.base, 1)
         pieces = [trunk.pieces(text) for text in texts]
         arrays = label_arrays(rows, texts, pieces, names, preparation)
@@ -163,8 +165,10 @@ class _Run:
         if not self.task.exists():
             states = self.folder / ".states"
             if not (states / "offsets.npy").exists():
-                write_states(pieces, trunk, states, self.progress)
-            np.savez(self.folder / ".labels.npz", allow_pickle=False, **arrays)
+                read = [*pieces, *(trunk.pieces(text) for text in held)]
+                write_states(read, trunk, states, self.progress)
+            judged = intent_indexes(self.splits.valid, names)
+            np.savez(self.folder / ".labels.npz", allow_pickle=False, **arrays, judged=judged)
             tested = meant(self.splits.test, preparation, data / "test.jsonl")
             self._fit(names, [trunk.pieces(text).ids for text in tested])
         self.progress("calibrating", 0.0)
@@ -172,7 +176,6 @@ class _Run:
             with np.load(self._apart, allow_pickle=False) as said:
                 held_rows = [self.splits.train[row] for row in said["rows"]]
                 return self._calibrated(labels, held_rows, said["intents"], said["sentiments"])
-        held = meant(self.splits.valid, preparation, data / "valid.jsonl")
         return self._calibrated(labels, self.splits.valid, *self._logits(labels, held))
 
     @property

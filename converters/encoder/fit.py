@@ -3,14 +3,16 @@
 ``JOB`` is a file with a JSON object: ``source`` (the whole encoder's file, for the layers to start
 from), ``words`` (the student's), ``depth`` (of the trunk), ``states`` (a folder of
 :mod:`converters.encoder.states`), ``labels`` (an ``.npz`` of ``intents`` (n), ``sentiments`` (n)
-and ``tags`` (all tokens, one after the other): indexes, -100 for unknown), ``sizes`` (of the
-heads), ``outside`` (index of out of scope, or -1), ``lent`` (how many of the lines, from the first,
-may be held out in turn for calibration; 0 for none), ``apart`` (an ``.npz`` of what networks say
-that did not learn from them: ``rows``, and logits ``intents`` and ``sentiments`` of these),
-``scratch`` (a folder for checkpoints, from which a later run continues), ``out`` (the graph
-``task.onnx``), ``tested`` (a JSON list of texts to measure on, each a list of piece ids), ``whole``
-(an ``.npy`` of what the network says of them in 32 bits), ``threads`` and ``settings`` (those of
-:class:`.settings.TaskSettings`). ``[done/all]`` lines on standard error tell how far it is.
+and ``tags`` (all tokens, one after the other): indexes, -100 for unknown; and of ``judged`` (m),
+intents of the last m states, from which nothing is learnt but how much the linear classifiers
+count), ``sizes`` (of the heads), ``outside`` (index of out of scope, or -1), ``lent`` (how many of
+the lines, from the first, may be held out in turn for calibration; 0 for none), ``apart`` (an
+``.npz`` of what networks say that did not learn from them: ``rows``, and logits ``intents`` and
+``sentiments`` of these), ``scratch`` (a folder for checkpoints, from which a later run continues),
+``out`` (the graph ``task.onnx``), ``tested`` (a JSON list of texts to measure on, each a list of
+piece ids), ``whole`` (an ``.npy`` of what the network says of them in 32 bits), ``threads`` and
+``settings`` (those of :class:`.settings.TaskSettings`). ``[done/all]`` lines on standard error tell
+how far it is.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from torch import Tensor
 
 from converters.child import tell_progress
 from converters.encoder.body import Embedding, Trunk, Words, mean_pool
-from converters.encoder.linear import Linears, fit_linears
+from converters.encoder.linear import Linears, best_share, fit_linears
 from converters.encoder.rounds import EVALUATED, Data, Round
 from converters.encoder.settings import TaskSettings
 from converters.encoder.states import read_states
@@ -47,15 +49,14 @@ _ENOUGH: Final = 1000
 def fit(job: dict[str, Any]) -> None:
     torch.set_num_threads(job["threads"])
     file = E5File(Path(job["source"]))
-    data = _read(job, file.shape.hidden)
+    data, judged = _read(job, file.shape.hidden)
     settings = TaskSettings(**job["settings"])
     parts = held_out(data.intents[: job["lent"]], settings.seed)
     everything = list(range(len(data.intents)))
     counts = [len(everything) - len(part) for part in parts] + [len(everything)] * settings.rounds
     total = sum(map(settings.steps_for, counts))
-    work = _Work(job, file, data, settings, total)
-    if parts:
-        _write_apart(work, parts, Path(job["apart"]))
+    work = _Work(job, file, data, judged, settings, total)
+    said = _said_apart(work, parts) if parts else None
     taught: list[Tensor] = []
     for turn in range(settings.rounds):
         teacher = torch.stack(taught).mean(0) if taught else None
@@ -63,6 +64,10 @@ def fit(job: dict[str, Any]) -> None:
         if turn < settings.rounds - 1:
             taught.append(round_.logits(everything)[0].log_softmax(-1))
     linears = work.linears(everything)
+    said = said or _said_of_judged(work, round_, linears)
+    linears = replace(linears, share=best_share(said.trained, said.beside, said.wanted))
+    if parts:
+        _write_apart(said, linears.share, Path(job["apart"]))
     np.save(job["whole"], _whole(work, round_.average, linears), allow_pickle=False)
     write_atomic(Path(job["out"]), round_.average.graph(work.sizes, linears))
 
@@ -74,6 +79,7 @@ class _Work:
     job: dict[str, Any]
     file: E5File
     data: Data
+    judged: Tensor
     settings: TaskSettings
     total: int
     done: int = 0
@@ -123,21 +129,46 @@ def held_out(intents: Tensor, seed: int) -> list[list[int]]:
     return [part for part in parts[:needed] if part]
 
 
-def _write_apart(work: _Work, parts: Sequence[list[int]], path: Path) -> None:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Said:
+    """Of lines that were not learnt: logits of the trained layers and what the linear classifiers
+    would add (n, k), logits of sentiments (n, s), and the intents wanted (n)."""
+
+    trained: Tensor
+    beside: Tensor
+    felt: Tensor
+    wanted: Tensor
+    rows: Sequence[int]
+
+
+def _said_of_judged(work: _Work, round_: Round, linears: Linears) -> _Said:
+    states, wanted = work.data.states, work.judged
+    rows = list(range(len(states.lengths) - len(wanted), len(states.lengths)))
+    trained, felt = round_.logits(rows)
+    features = map(torch.from_numpy, (states.vectors[rows], states.pooled[rows]))
+    return _Said(trained, linears.logits(*features), felt, wanted, rows)
+
+
+def _said_apart(work: _Work, parts: Sequence[list[int]]) -> _Said:
     """What is said of each part by a network that learnt from the others (Stone,
     "Cross-Validatory Choice and Assessment of Statistical Predictions", 1974)."""
-    said: list[tuple[Tensor, Tensor]] = []
+    said: list[tuple[Tensor, Tensor, Tensor]] = []
     for number, part in enumerate(parts):
         held = set(part)
         rows = [row for row in range(len(work.data.intents)) if row not in held]
         trained, felt = work.trained(f"part-{number}", 0, rows, None).logits(part)
         states = work.data.states
         features = map(torch.from_numpy, (states.vectors[part], states.pooled[part]))
-        said.append((trained + work.linears(rows).logits(*features), felt))
-    intents, sentiments = (torch.cat(logits).numpy() for logits in zip(*said, strict=True))
-    np.savez(
-        path, allow_pickle=False, rows=np.concatenate(parts), intents=intents, sentiments=sentiments
-    )
+        said.append((trained, work.linears(rows).logits(*features), felt))
+    trained, beside, felt = (torch.cat(logits) for logits in zip(*said, strict=True))
+    everyone = [row for part in parts for row in part]
+    return _Said(trained, beside, felt, work.data.intents[everyone], everyone)
+
+
+def _write_apart(said: _Said, share: float, path: Path) -> None:
+    intents = (said.trained + share * said.beside).numpy()
+    rows = np.array(said.rows)
+    np.savez(path, allow_pickle=False, rows=rows, intents=intents, sentiments=said.felt.numpy())
 
 
 def _whole(work: _Work, network: TaskNetwork, linears: Linears) -> npt.NDArray[np.float32]:
@@ -158,14 +189,14 @@ def _whole(work: _Work, network: TaskNetwork, linears: Linears) -> npt.NDArray[n
     return found
 
 
-def _read(job: dict[str, Any], width: int) -> Data:
+def _read(job: dict[str, Any], width: int) -> tuple[Data, Tensor]:
     states = read_states(Path(job["states"]), width)
     with np.load(job["labels"], allow_pickle=False) as stored:
-        intents, sentiments, tags = (
+        intents, sentiments, tags, judged = (
             torch.from_numpy(stored[name].astype(np.int64))
-            for name in ("intents", "sentiments", "tags")
+            for name in ("intents", "sentiments", "tags", "judged")
         )
-    return Data(states, intents, sentiments, tags, job["outside"])
+    return Data(states, intents, sentiments, tags, job["outside"]), judged
 
 
 def _save(network: TaskNetwork, path: Path) -> None:

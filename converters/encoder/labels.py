@@ -97,19 +97,24 @@ def label_arrays(
     preparation: Preparation,
 ) -> Mapping[str, Indexes]:
     """``intents`` (n), ``sentiments`` (n) and ``tags`` (all tokens, one after the other)."""
-    intents = {name: index for index, name in enumerate(names.intents)}
     feelings = {name: index for index, name in enumerate(names.sentiments)}
     tags = [
         _tags(row, text, cut, names.tags, preparation)
         for row, text, cut in zip(rows, texts, pieces, strict=True)
     ]
     return {
-        "intents": np.array([intents[str(row.intent)] for row in rows], np.int64),
+        "intents": intent_indexes(rows, names),
         "sentiments": np.array(
             [feelings.get(cast(Sentiment, row.sentiment), UNKNOWN) for row in rows], np.int64
         ),
         "tags": np.concatenate(tags) if tags else np.zeros(0, np.int64),
     }
+
+
+def intent_indexes(rows: Sequence[Row], names: Names) -> Indexes:
+    """Of each row's intent, (n), unknown where it is none of ``names``."""
+    intents = {name: index for index, name in enumerate(names.intents)}
+    return np.array([intents.get(str(row.intent), UNKNOWN) for row in rows], np.int64)
 
 
 def without_lost_tags(names: Names, arrays: Mapping[str, Indexes]) -> Names:

@@ -9,17 +9,17 @@ import torch
 from torch import nn
 
 from converters.encoder.graph import Graph
-from converters.encoder.linear import OUTSIDE_SHARE, Linears
+from converters.encoder.linear import OUTSIDE_SHARE, SHARES, Linears, best_share
 from converters.encoder.objective import without_some
 from converters.encoder.rounds import HIDING, hiding
-from converters.encoder.settings import FEW
+from converters.encoder.settings import FEW, UNKNOWN
 
 WIDTH, CLASSES, OUTSIDE = 8, 5, 2
 
 
-def linears(outside: int) -> Linears:
+def linears(outside: int, share: float = 1.0) -> Linears:
     torch.manual_seed(1)
-    return Linears(nn.Linear(WIDTH, CLASSES), nn.Linear(WIDTH, CLASSES), outside)
+    return Linears(nn.Linear(WIDTH, CLASSES), nn.Linear(WIDTH, CLASSES), outside, share)
 
 
 def features() -> list[torch.Tensor]:
@@ -42,8 +42,30 @@ def test_linear_classifiers_say_little_of_what_is_out_of_scope() -> None:
 
 
 @pytest.mark.parametrize("outside", [OUTSIDE, -1])
+def test_a_share_of_them_is_added(outside: int) -> None:
+    with torch.inference_mode():
+        whole, part = (linears(outside, share).logits(*features()) for share in (1.0, 0.35))
+    assert torch.allclose(part, 0.35 * whole, atol=1e-5)
+
+
+def test_as_much_of_them_counts_as_helps() -> None:
+    generator = torch.Generator().manual_seed(4)
+    wanted = torch.arange(600) % CLASSES
+    right = nn.functional.one_hot(wanted, CLASSES).float()
+    blurred = right + torch.randn(600, CLASSES, generator=generator)
+    chance = torch.randn(600, CLASSES, generator=generator)
+    assert best_share(blurred, chance, wanted) <= 0.1
+    assert best_share(chance, blurred, wanted) == max(SHARES)
+    assert 0.5 <= best_share(blurred, right + chance, wanted) <= max(SHARES)
+    # Intents that were not trained say nothing; without any other, all of them counts.
+    mixed = torch.where(torch.arange(600) < 500, wanted, UNKNOWN)
+    assert best_share(blurred, chance, mixed) <= 0.1
+    assert best_share(blurred, chance, torch.full((600,), UNKNOWN)) == 1.0
+
+
+@pytest.mark.parametrize("outside", [OUTSIDE, -1])
 def test_the_device_computes_the_same(outside: int) -> None:
-    one = linears(outside)
+    one = linears(outside, 0.35)
     graph = Graph(whole=True)
     graph.op("Identity", [one.graph(graph, "vectors", "pooled")], "intent")
     given = {"vectors": ("batch", WIDTH), "pooled": ("batch", WIDTH)}

@@ -10,8 +10,8 @@ import fcntl
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -94,6 +94,20 @@ class IndexDatabase:
 
     def close(self) -> None:
         self.db.conn.close()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """What is read inside is one state of the index, whatever other programs write."""
+        self.db.conn.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self.db.conn.rollback()
+
+    def version(self) -> int:
+        """Another number than before when another program has written since."""
+        (number,) = self.db.conn.execute("PRAGMA data_version").fetchone()
+        return int(number)
 
     def file_digests(self) -> dict[str, str]:
         return {row["path"]: row["sha256"] for row in self.db["files"].rows}

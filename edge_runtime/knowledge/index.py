@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,7 +37,8 @@ class KnowledgeBase:
         self._embedder = embedder
         self._lock = threading.RLock()
         self._index = IndexDatabase(path, fingerprint)
-        self._load()
+        with self._index.snapshot():
+            self._load()
 
     def close(self) -> None:
         with self._lock:
@@ -75,7 +77,8 @@ class KnowledgeBase:
                 self._index.replace(removed, stored)
             # Another assistant may have done the work since this one opened the index.
             if changed or removed or known != self._loaded:
-                self._load()
+                with self._index.snapshot():
+                    self._load()
             return SyncReport(len(changed), len(removed), embedded, len(self._passages))
 
     def search(
@@ -86,7 +89,7 @@ class KnowledgeBase:
         Passages in ``language`` are searched; where the pack has none in it, English ones, else
         all. ``topic`` restricts the search to passages of that topic.
         """
-        with self._lock:
+        with self._current():
             rows = self._candidates(language, topic)
             if not len(rows) or not query.strip():
                 return ()
@@ -99,17 +102,26 @@ class KnowledgeBase:
 
     def passage(self, passage_id: str, language: str) -> Passage | None:
         """The passage with this id in ``language``, else in English, else in any language."""
-        with self._lock:
+        with self._current():
             found = self._by_id.get(passage_id, {})
             index = found.get(language, found.get("en", next(iter(found.values()), None)))
             return None if index is None else self._passages[index]
 
     def passages(self) -> tuple[Passage, ...]:
         """Every passage, in file order."""
-        with self._lock:
+        with self._current():
             return tuple(self._passages)
 
+    @contextmanager
+    def _current(self) -> Iterator[None]:
+        """The passages as they are, also when another program has just brought them in step."""
+        with self._lock, self._index.snapshot():
+            if self._index.version() != self._version:
+                self._load()
+            yield
+
     def _load(self) -> None:
+        self._version = self._index.version()
         self._loaded = self._index.file_digests()
         stored = self._index.passages()
         self._rows = {rowid: i for i, (rowid, _) in enumerate(stored)}

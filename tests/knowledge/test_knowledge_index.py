@@ -186,6 +186,46 @@ def test_the_index_outlives_the_process(
     again.close()
 
 
+def test_what_another_program_brings_in_step_is_found_at_once(
+    base: KnowledgeBase, tmp_path: Path, root: Path, embedder: CountingEmbedder
+) -> None:
+    """Such as ``knowledge add`` beside an assistant that serves customers."""
+    assert base.search("parking fees", language="en")[0].id == "parking#fees"
+    write(root, "parking.en.md", PARKING + "\n\nBicycles park for nothing.\n")
+    write(root, "returns.zh.md", RETURNS_ZH + "\n")
+    (root / "knowledge" / "returns.en.md").unlink()
+    other = open_base(tmp_path, embedder)
+    other.sync(files(root), root)
+    assert "Bicycles" in base.search("bicycles parking fees", language="en")[0].text
+    assert base.passage("returns#clothing", "en") is None
+    assert ids(base) == ids(other)
+    other.close()
+
+
+def test_an_index_that_is_written_all_the_time_answers_all_the_time(
+    base: KnowledgeBase, tmp_path: Path, root: Path, embedder: CountingEmbedder
+) -> None:
+    stop = threading.Event()
+
+    def write_on() -> None:
+        other = open_base(tmp_path, embedder)
+        turn = 0
+        while not stop.is_set():
+            turn += 1
+            write(root, "parking.en.md", PARKING + "\n" * (1 + turn % 3))
+            other.sync(files(root), root)
+        other.close()
+
+    writer = threading.Thread(target=write_on)
+    writer.start()
+    try:
+        for _ in range(200):
+            assert base.search("parking fees", language="en")[0].id == "parking#fees"
+    finally:
+        stop.set()
+        writer.join(60)
+
+
 def test_another_encoder_means_another_index(
     base: KnowledgeBase, tmp_path: Path, root: Path, embedder: CountingEmbedder
 ) -> None:

@@ -142,27 +142,35 @@ class _Said:
 
 
 def _said_of_judged(work: _Work, round_: Round, linears: Linears) -> _Said:
-    states, wanted = work.data.states, work.judged
-    rows = list(range(len(states.lengths) - len(wanted), len(states.lengths)))
-    trained, felt = round_.logits(rows)
-    features = map(torch.from_numpy, (states.vectors[rows], states.pooled[rows]))
-    return _Said(trained, linears.logits(*features), felt, wanted, rows)
+    count = len(work.data.states.lengths)
+    return _said(work, round_, linears, list(range(count - len(work.judged), count)), work.judged)
 
 
 def _said_apart(work: _Work, parts: Sequence[list[int]]) -> _Said:
     """What is said of each part by a network that learnt from the others (Stone,
     "Cross-Validatory Choice and Assessment of Statistical Predictions", 1974)."""
-    said: list[tuple[Tensor, Tensor, Tensor]] = []
+    said: list[_Said] = []
     for number, part in enumerate(parts):
         held = set(part)
         rows = [row for row in range(len(work.data.intents)) if row not in held]
-        trained, felt = work.trained(f"part-{number}", 0, rows, None).logits(part)
-        states = work.data.states
-        features = map(torch.from_numpy, (states.vectors[part], states.pooled[part]))
-        said.append((trained, work.linears(rows).logits(*features), felt))
-    trained, beside, felt = (torch.cat(logits) for logits in zip(*said, strict=True))
-    everyone = [row for part in parts for row in part]
-    return _Said(trained, beside, felt, work.data.intents[everyone], everyone)
+        round_ = work.trained(f"part-{number}", 0, rows, None)
+        said.append(_said(work, round_, work.linears(rows), part, work.data.intents[part]))
+    return _Said(
+        torch.cat([one.trained for one in said]),
+        torch.cat([one.beside for one in said]),
+        torch.cat([one.felt for one in said]),
+        torch.cat([one.wanted for one in said]),
+        [row for one in said for row in one.rows],
+    )
+
+
+def _said(
+    work: _Work, round_: Round, linears: Linears, rows: Sequence[int], wanted: Tensor
+) -> _Said:
+    states, chosen = work.data.states, list(rows)
+    trained, felt = round_.logits(rows)
+    features = map(torch.from_numpy, (states.vectors[chosen], states.pooled[chosen]))
+    return _Said(trained, linears.logits(*features), felt, wanted, rows)
 
 
 def _write_apart(said: _Said, share: float, path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from edge_runtime.bundles.documents import Strict, canonical_json, read_document
+from edge_runtime.bundles.documents import Digest, Strict, canonical_json, read_document
 
 _Name = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -83,7 +83,7 @@ class _Bar(Strict):
 
 class _Card(Strict):
     schema_: Literal[1] = Field(alias="schema")
-    subject: str = Field(pattern=r"^[0-9a-f]{64}$")
+    subject: Digest
     dataset: _Name
     metrics: dict[_Name, float] = Field(max_length=1000)
     bars: dict[_Name, _Bar] = Field(max_length=1000)

@@ -21,7 +21,7 @@ from typing import Literal
 from pydantic import Field
 
 from edge_runtime.bundles.blobs import SHA256, exclusive, storage_errors
-from edge_runtime.bundles.documents import LATEST, Strict, canonical_json, read_document
+from edge_runtime.bundles.documents import LATEST, Digest, Strict, canonical_json, kept_document
 from edge_runtime.errors import ModelCorruptError
 from edge_runtime.files import write_atomic
 
@@ -100,16 +100,12 @@ def crashes(root: Path) -> list[Crash]:
     Raises:
         StorageError: they cannot be read.
     """
-    with storage_errors(root):
-        try:
-            data = (root / "crashes.json").read_bytes()
-        except FileNotFoundError:
-            return []
     try:
-        kept = read_document(_Kept, data, "list of crashes").crashes
+        kept = kept_document(_Kept, root / "crashes.json", "list of crashes")
     except ModelCorruptError:
         return []  # it is evidence only: nothing stops for want of it
-    return [Crash(each.sha256, datetime.fromtimestamp(each.at, UTC)) for each in kept]
+    entries = kept.crashes if kept else ()
+    return [Crash(each.sha256, datetime.fromtimestamp(each.at, UTC)) for each in entries]
 
 
 def forget_crashes(root: Path, sha256: str) -> None:
@@ -148,7 +144,7 @@ def _boot() -> str:
 
 
 class _Entry(Strict):
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    sha256: Digest
     at: int = Field(ge=0, le=LATEST)
 
 

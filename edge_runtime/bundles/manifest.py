@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from edge_runtime.bundles.documents import Strict, canonical_json, read_document
+from edge_runtime.bundles.documents import Digest, Strict, canonical_json, read_document
 from edge_runtime.bundles.names import safe_name
 
 _MAX_FILE_BYTES = 64 * 2**30
@@ -85,7 +85,7 @@ class BundleManifest:
 class _Component(Strict):
     name: str
     size: int = Field(ge=0, le=_MAX_FILE_BYTES)
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    sha256: Digest
     format: _Word
     licence: _Line
 

@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import Field
 
 from edge_runtime.bundles.blobs import storage_errors
-from edge_runtime.bundles.documents import Strict, canonical_json, read_document
+from edge_runtime.bundles.documents import Digest, Strict, canonical_json, kept_document
 from edge_runtime.bundles.manifest import BundleManifest
 from edge_runtime.files import write_atomic
 
@@ -49,7 +49,7 @@ class _Proved(Strict):
     schema_: Literal[1] = Field(alias="schema")
     name: str = Field(min_length=1, max_length=64)
     version: str = Field(min_length=1, max_length=64)
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    sha256: Digest
 
 
 class _State(Strict):
@@ -66,12 +66,9 @@ def read_state(root: Path) -> SlotState:
     Raises:
         ModelCorruptError: the file is damaged.
     """
-    with storage_errors(root):
-        try:
-            data = (root / "state.json").read_bytes()
-        except FileNotFoundError:
-            return SlotState()
-    document = read_document(_State, data, "slot state")
+    document = kept_document(_State, root / "state.json", "slot state")
+    if document is None:
+        return SlotState()
     return SlotState(**document.model_dump(exclude={"schema_"}))
 
 
@@ -91,12 +88,9 @@ def read_proved(root: Path) -> Proved | None:
     Raises:
         ModelCorruptError: the file is damaged.
     """
-    with storage_errors(root):
-        try:
-            data = (root / "proved.json").read_bytes()
-        except FileNotFoundError:
-            return None
-    document = read_document(_Proved, data, "proof of what runs")
+    document = kept_document(_Proved, root / "proved.json", "proof of what runs")
+    if document is None:
+        return None
     return Proved(**document.model_dump(exclude={"schema_"}))
 
 

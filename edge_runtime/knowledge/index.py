@@ -75,11 +75,9 @@ class KnowledgeBase:
             if changed or removed:
                 stored = [(name, digests[name], passages) for name, passages in fresh.items()]
                 self._index.replace(removed, stored)
-            # Another assistant may have done the work since this one opened the index.
-            if changed or removed or known != self._loaded:
                 with self._index.snapshot():
                     self._load()
-            return SyncReport(len(changed), len(removed), embedded, len(self._passages))
+            return SyncReport(len(changed), len(removed), embedded, len(self.passages()))
 
     def search(
         self, query: str, *, language: str, topic: str = "", limit: int = 4
@@ -122,7 +120,6 @@ class KnowledgeBase:
 
     def _load(self) -> None:
         self._version = self._index.version()
-        self._loaded = self._index.file_digests()
         stored = self._index.passages()
         self._rows = {rowid: i for i, (rowid, _) in enumerate(stored)}
         self._passages = [passage for _, passage in stored]

@@ -56,7 +56,8 @@ def erased(session: Session, lines: Sequence[Any]) -> list[bool]:
 
     A line that names no record of this server has no such person.
     """
-    keys = [key for line in lines if (key := _record(line)) is not None]
+    records = [_record(line) for line in lines]
+    keys = [key for key in records if key is not None]
     name = tuple_(StoredRecord.device_id, StoredRecord.stream, StoredRecord.seq)
     rows = session.execute(
         select(
@@ -64,7 +65,7 @@ def erased(session: Session, lines: Sequence[Any]) -> list[bool]:
         ).where(StoredRecord.kind == "dropped", name.in_(keys))
     )
     gone = {tuple(key) for *key, payload in rows if json.loads(payload)["reason"] == "erased"}
-    return [_record(line) in gone for line in lines]
+    return [record in gone for record in records]
 
 
 def _record(line: Any) -> tuple[str, str, int] | None:

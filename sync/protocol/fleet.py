@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from edge_runtime.bundles.documents import Digest
 from sync.protocol.base import Finite, Id, Model, Short
 
 
@@ -28,7 +29,7 @@ class Running(Model):
 
     name: Annotated[str, Field(min_length=1, max_length=64)]
     version: Annotated[str, Field(min_length=1, max_length=64)]
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    sha256: Digest
 
 
 class UpdateReport(Model):
@@ -58,7 +59,7 @@ class Offer(Model):
     rollout: Annotated[int, Field(ge=1, le=2**53)]
     name: Short
     version: Short
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    sha256: Digest
     target: Annotated[str, Field(max_length=300)]
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
+from edge_runtime.bundles.documents import Digest
 from sync.protocol.base import Model
 from sync.protocol.records import MAX_RECORDS
 
@@ -31,7 +32,7 @@ class EraseAnswer(Model):
     """The server's receipt and its sha256; the receipt names the sha256 of the one before."""
 
     receipt: Annotated[str, Field(min_length=1, max_length=8_000)]
-    digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    digest: Digest
 
 
 class PersonRequest(Model):

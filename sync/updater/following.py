@@ -18,7 +18,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from edge_runtime.bundles.blobs import storage_errors
-from edge_runtime.bundles.documents import Strict, canonical_json, read_document
+from edge_runtime.bundles.documents import Digest, Strict, canonical_json, read_document
 from edge_runtime.bundles.trying import COMMAND
 from edge_runtime.errors import EdgeRuntimeError, ModelCorruptError, ModelError
 from edge_runtime.files import write_atomic
@@ -258,7 +258,7 @@ class _Followed(Strict):
     rollout: int = Field(ge=1, le=2**53)
     bundle: str = Field(max_length=200)
     version: str = Field(max_length=200)
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    sha256: Digest
     state: State
     decision: int = Field(ge=0, le=2**53)
     refused: int = Field(ge=0, le=1000)

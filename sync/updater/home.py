@@ -21,7 +21,7 @@ from typing import Literal
 from pydantic import Field
 
 from edge_runtime.bundles.blobs import BlobStore, storage_errors
-from edge_runtime.bundles.documents import Strict, canonical_json, read_document
+from edge_runtime.bundles.documents import Digest, Strict, canonical_json, read_document
 from edge_runtime.bundles.running import device_slots
 from edge_runtime.bundles.slotstate import SlotName
 from edge_runtime.config import Settings
@@ -174,7 +174,7 @@ class UpdateHome:
 class _Entry(Strict):
     bundle: str = Field(max_length=64)
     version: str = Field(max_length=64)
-    manifest: str = Field(pattern=r"^[0-9a-f]{64}$")
+    manifest: Digest
     decision: int = Field(ge=1)
     reason: str = Field(max_length=1000)
     at: str = Field(max_length=64)

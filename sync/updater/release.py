@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from edge_runtime.bundles.documents import Strict, canonical_json, read_document
+from edge_runtime.bundles.documents import Digest, Strict, canonical_json, read_document
 from edge_runtime.bundles.manifest import BundleManifest
 
 LATEST = "latest"
@@ -54,7 +54,7 @@ class _Release(Strict):
     schema_: Literal[1] = Field(alias="schema")
     bundle: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")]
     version: Annotated[str, Field(pattern=r"^[0-9]{1,6}(\.[0-9]{1,6}){0,3}$")]
-    manifest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    manifest: Digest
     decision: int = Field(ge=1, le=2**53)
 
 

@@ -19,7 +19,7 @@ from converters.commands.options import (
 from converters.dataset import read_rows
 from converters.encoder.settings import DEFAULTS, TaskSettings
 from converters.encoder.student import make_student
-from converters.encoder.vocabulary import DEFAULT_PIECES
+from converters.encoder.vocabulary import DEFAULT_FINE, DEFAULT_PIECES
 from converters.errors import BarsMissedError
 from converters.evaluate.cards import parse_bars
 from converters.progress import shown
@@ -38,6 +38,15 @@ def student(
     pieces: Annotated[
         int, typer.Option("--pieces", min=1000, max=250_000, help="Of the vocabulary to keep.")
     ] = DEFAULT_PIECES,
+    fine: Annotated[
+        int,
+        typer.Option(
+            "--fine-pieces",
+            min=1000,
+            max=250_000,
+            help="Of these, the most used, to keep in 4 bits; the others get 2.",
+        ),
+    ] = DEFAULT_FINE,
     json: Json = False,
 ) -> None:
     """Make the device's encoder out of the whole one: a smaller vocabulary, products in 8 bits.
@@ -53,7 +62,7 @@ def student(
         texts = [row.text for file in text for row in read_rows(file)]
         with shown() as progress:
             source = whole_encoder(load_settings())
-            made = make_student(source, texts, target, pieces=pieces, progress=progress)
+            made = make_student(source, texts, target, pieces=pieces, fine=fine, progress=progress)
         if json:
             print_json(
                 {

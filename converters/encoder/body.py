@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edge_runtime.nlu.e5file import E5File, FloatArray, Shape, dequantize
+from edge_runtime.nlu.e5file import E5File, Shape
+from edge_runtime.nlu.rows import FloatArray, dequantize
 
 _FAR: Final = -1e4
 
@@ -47,6 +48,10 @@ class Layer(nn.Module):
         lifted = self.outer(functional.gelu(self.inner(hidden)))
         out: Tensor = self.norm2(hidden + self._drop(lifted))
         return out
+
+    def products(self) -> tuple[nn.Linear, ...]:
+        """What it multiplies its inputs by."""
+        return self.qkv, self.mixed, self.inner, self.outer
 
     def _drop(self, values: Tensor) -> Tensor:
         return functional.dropout(values, self.dropout, self.training)
@@ -99,7 +104,7 @@ class Words:
         rows = np.zeros((len(ids), tokens, width), np.float32)
         mask = np.zeros((len(ids), tokens), np.float32)
         for index, row in enumerate(ids):
-            rows[index, : len(row)] = self._file.rows("emb.word", width, row)
+            rows[index, : len(row)] = self._file.words(row)
             rows[index, : len(row)] += self._places[: len(row)]
             mask[index, : len(row)] = 1.0
         return torch.from_numpy(rows), torch.from_numpy(mask)

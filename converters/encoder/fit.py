@@ -36,6 +36,7 @@ from converters.encoder.body import Embedding, Trunk, Words, mean_pool
 from converters.encoder.linear import Linears, best_share, fit_linears
 from converters.encoder.rounds import EVALUATED, Data, Round
 from converters.encoder.settings import TaskSettings
+from converters.encoder.smoothing import spread
 from converters.encoder.states import read_states
 from converters.encoder.task import Sizes, TaskNetwork
 from edge_runtime.files import write_atomic
@@ -69,7 +70,8 @@ def fit(job: dict[str, Any]) -> None:
     if parts:
         _write_apart(said, linears.share, Path(job["apart"]))
     np.save(job["whole"], _whole(work, round_.average, linears), allow_pickle=False)
-    write_atomic(Path(job["out"]), round_.average.graph(work.sizes, linears))
+    seen = [torch.from_numpy(data.states.batch([row])[0]) for row in spread(everything)]
+    write_atomic(Path(job["out"]), round_.average.graph(work.sizes, linears, seen))
 
 
 @dataclass(slots=True)

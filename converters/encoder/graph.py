@@ -1,7 +1,8 @@
 """Layers of the encoder as ONNX graphs: products in 8 bits, all else in 32.
 
 Weights are rounded symmetrically by output channel, activations as they come (dynamic
-quantisation), by the one recipe for trunk, embedding and task alike.
+quantisation), evened out before by what :mod:`.smoothing` found, by the one recipe for trunk,
+embedding and task alike.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from torch import nn
+from torch import Tensor, nn
 
 from converters.encoder.body import Layer
+from converters.encoder.smoothing import Factors, rounded_weights
 
 FloatArray = npt.NDArray[np.float32]
 Info = Sequence[int | str]
@@ -22,18 +24,17 @@ ROWS: Final = ("batch", "tokens")
 _MICROSOFT: Final = "com.microsoft"
 _OPSET: Final = 20
 _IR: Final = 10
-# Processors without VNNI add two products of 8 bits in 16: with 7-bit weights that never overflows.
-_LARGEST: Final = 63
 
 
 class Graph:
     """An ONNX graph under construction; names of values are handed from one method to the next.
 
     Args:
+        factors: by what inputs of products are divided before they are rounded.
         whole: keep products in 32 bits, for comparison.
     """
 
-    def __init__(self, *, whole: bool = False) -> None:
+    def __init__(self, factors: Factors | None = None, *, whole: bool = False) -> None:
         from onnx import helper, numpy_helper
 
         self._helper: Any = helper
@@ -41,6 +42,7 @@ class Graph:
         self._nodes: list[Any] = []
         self._constants: list[Any] = []
         self._count = 0
+        self._factors: Factors = {} if whole or factors is None else factors
         self._whole = whole
 
     def serialize(self, inputs: Mapping[str, Info], outputs: Mapping[str, Info]) -> bytes:
@@ -72,20 +74,29 @@ class Graph:
 
     def linear(self, x: str, layer: nn.Linear, output: str = "") -> str:
         """``x`` times the layer's weight, plus its bias."""
-        weight = layer.weight.detach().float().numpy().T
-        bias = self.constant(layer.bias.detach().float().numpy())
+        return self._product(x, layer.weight, layer.bias, self._factors.get(layer), output)
+
+    def _product(
+        self, x: str, weight: Tensor, bias: Tensor, factor: Tensor | None = None, output: str = ""
+    ) -> str:
+        """``x`` over ``factor`` (inputs), times ``weight`` (outputs, inputs), plus ``bias``."""
+        weight, added = weight.detach().float(), self.constant(bias.detach().float().numpy())
         if self._whole:
-            return self.op("Add", [self.op("MatMul", [x, self.constant(weight)]), bias], output)
-        scales = np.maximum(np.abs(weight).max(axis=0), 1e-12) / _LARGEST
-        steps = np.rint(weight / scales).astype(np.int8)
+            made = self.op("MatMul", [x, self.constant(weight.numpy().T)])
+            return self.op("Add", [made, added], output)
+        if factor is not None:
+            weight = weight * factor
+            x = self.op("Mul", [x, self.constant((1 / factor).numpy())])
+        steps, scales = rounded_weights(weight)
         quantized = [self._name("q") for _ in range(3)]
         node = self._helper.make_node("DynamicQuantizeLinear", [x], quantized)
         self._nodes.append(node)
         values, scale, zero = quantized
-        product = self.op("MatMulInteger", [values, self.constant(steps), zero])
-        factor = self.op("Mul", [scale, self.constant(scales.astype(np.float32))])
-        scaled = self.op("Mul", [self.op("Cast", [product], to=1), factor])
-        return self.op("Add", [scaled, bias], output)
+        integers = self.constant(steps.T.numpy().astype(np.int8))
+        product = self.op("MatMulInteger", [values, integers, zero])
+        size = self.op("Mul", [scale, self.constant(scales[:, 0].numpy())])
+        scaled = self.op("Mul", [self.op("Cast", [product], to=1), size])
+        return self.op("Add", [scaled, added], output)
 
     def norm(self, x: str, layer: nn.LayerNorm, output: str = "") -> str:
         """LayerNorm over the last axis."""
@@ -118,17 +129,32 @@ class Graph:
 
     def _layer(self, x: str, attended: str, layer: Layer, output: str) -> str:
         parts = [self._name("part") for _ in range(3)]
-        packed = self.linear(x, layer.qkv)
+        packed = self._product(x, *self._values_divided(layer), self._factors.get(layer.qkv))
         self._nodes.append(
             self._helper.make_node("Split", [packed], parts, axis=-1, num_outputs=len(parts))
         )
         context = self.op(
             "MultiHeadAttention", [*parts, "", attended], domain=_MICROSOFT, num_heads=layer.heads
         )
-        mixed = self.linear(context, layer.mixed)
+        mixed = self._product(context, *self._multiplied(layer.mixed))
         x = self.norm(self.op("Add", [x, mixed]), layer.norm1)
         lifted = self.linear(self.op("Gelu", [self.linear(x, layer.inner)]), layer.outer)
         return self.norm(self.op("Add", [x, lifted]), layer.norm2, output)
+
+    def _values_divided(self, layer: Layer) -> tuple[Tensor, Tensor]:
+        """Weight and bias of queries, keys and values. Attention only adds values up, so that what
+        divides its result may as well divide them, at no cost."""
+        weight, bias = layer.qkv.weight.detach().clone(), layer.qkv.bias.detach().clone()
+        factor = self._factors.get(layer.mixed)
+        if factor is not None:
+            weight[-len(factor) :] /= factor[:, None]
+            bias[-len(factor) :] /= factor
+        return weight, bias
+
+    def _multiplied(self, product: nn.Linear) -> tuple[Tensor, Tensor]:
+        factor = self._factors.get(product)
+        weight = product.weight.detach()
+        return weight if factor is None else weight * factor, product.bias
 
     def _name(self, kind: str) -> str:
         self._count += 1

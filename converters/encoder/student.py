@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import io
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from converters.encoder.vocabulary import DEFAULT_PIECES, choose_pieces
+from converters.encoder.vocabulary import DEFAULT_FINE, DEFAULT_PIECES, choose_pieces
 from converters.encoder.words import words_file
 from converters.errors import OptionError
 from converters.progress import Report, silent
@@ -29,12 +29,15 @@ from edge_runtime.files import sync_folder, write_atomic
 from edge_runtime.modelfiles import EMBEDDING, PIECES, TRUNK, WORDS
 from edge_runtime.nlu.e5file import E5File, Shape
 from edge_runtime.nlu.student import STUDENT_BASE
-from edge_runtime.nlu.tokenizer import piece_index
+from edge_runtime.nlu.tokenizer import Tokenizer, piece_index
 
 ENCODER: Final = "multilingual-e5-small-q4"
 SOURCE: Final = "e5-small-q4.bin"
 """What students are made from, by its id in the catalogue, and its one file."""
 LICENCE: Final = "MIT"
+_PREFIX: Final = "query: "
+_LONGEST: Final = 64
+"""Of what is said by each text that products are rounded by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +56,18 @@ def make_student(
     out: Path,
     *,
     pieces: int = DEFAULT_PIECES,
+    fine: int = DEFAULT_FINE,
     progress: Report = silent,
 ) -> StudentBase:
     """Write the base made from ``source`` as the bundle folder ``out``, whole or not at all.
 
     Args:
         source: ``e5-small-q4.bin``.
-        texts: what customers say, in every language wanted; decides which pieces are kept.
+        texts: what customers say, in every language wanted; decides which pieces are kept, and
+            how products are rounded.
         out: a folder that does not exist yet.
         pieces: how many pieces to keep.
+        fine: how many of them, the most used, keep their rows of 4 bits; the others get 2.
         progress: told how far it is.
 
     Raises:
@@ -72,21 +78,24 @@ def make_student(
     if out.exists():
         raise OptionError(f"{out} exists already.", hint="Name a new folder, or remove it.")
     file = E5File(source)
-    kept = choose_pieces(file, texts, pieces, progress=progress)
-    files = {WORDS: words_file(file, kept)}
-    progress("writing graphs", 0.5)
-    files |= _graphs(file)
+    said = list(dict.fromkeys(texts))
+    kept = choose_pieces(file, said, pieces, progress=progress)
+    files = {WORDS: words_file(file, kept, fine)}
     with storage_errors(out):
         partial = out.with_name(f".{out.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         try:
-            for name, content in files.items():
-                write_atomic(partial / "files" / name, content)
-            index = io.BytesIO()
+            write_atomic(partial / "files" / WORDS, files[WORDS])
             words = E5File(partial / "files" / WORDS)
+            index = io.BytesIO()
             np.save(index, piece_index(words.vocabulary), allow_pickle=False)
             files[PIECES] = index.getvalue()
             write_atomic(partial / "files" / PIECES, files[PIECES])
+            tokenizer = Tokenizer(words, partial / "files" / PIECES)
+            progress("rounding products", 0.5)
+            for name, content in _graphs(file, words, tokenizer, said).items():
+                files[name] = content
+                write_atomic(partial / "files" / name, content)
             manifest = bundle_manifest(out.name, files, LICENCE)
             write_atomic(partial / "manifest.json", manifest.to_json())
             partial.rename(out)
@@ -132,21 +141,30 @@ def depth_of(shape: Shape) -> int:
     return shape.layers * 2 // 3
 
 
-def _graphs(file: E5File) -> dict[str, bytes]:
+def _graphs(
+    file: E5File, words: E5File, tokenizer: Tokenizer, said: Sequence[str]
+) -> dict[str, bytes]:
+    """The graphs of trunk and embedding, products rounded by what is ``said``."""
     # Imported late: it brings torch.
-    from converters.encoder.body import Embedding, Trunk
+    from converters.encoder.body import Embedding, Trunk, Words
     from converters.encoder.graph import ROWS, Graph
+    from converters.encoder.smoothing import smoothing, spread
 
     width = file.shape.hidden
     depth = depth_of(file.shape)
     trunk, embedding = Trunk(file, depth), Embedding(file, depth)
-    graph = Graph()
+    table = Words(words)
+    seen = [tokenizer.encode(_PREFIX + text, _LONGEST) for text in spread(said)]
+    states = [trunk.norm(table.batch([ids])[0]).detach() for ids in seen]
+    factors, states = smoothing(trunk.layers, states)
+    graph = Graph(factors)
     lower = graph.norm("embeddings", trunk.norm)
     graph.layers(lower, graph.attended("mask"), trunk.layers, output="hidden")
-    states = {"embeddings": (*ROWS, width), "mask": ROWS}
-    made = {TRUNK: graph.serialize(states, {"hidden": (*ROWS, width)})}
-    graph = Graph()
+    inputs = {"embeddings": (*ROWS, width), "mask": ROWS}
+    made = {TRUNK: graph.serialize(inputs, {"hidden": (*ROWS, width)})}
+    factors, _ = smoothing(embedding.layers, states)
+    graph = Graph(factors)
     upper = graph.layers("hidden", graph.attended("mask"), embedding.layers)
     graph.unit(graph.pooled(upper, "mask"), output="vectors")
-    states = {"hidden": (*ROWS, width), "mask": ROWS}
-    return made | {EMBEDDING: graph.serialize(states, {"vectors": ("batch", width)})}
+    inputs = {"hidden": (*ROWS, width), "mask": ROWS}
+    return made | {EMBEDDING: graph.serialize(inputs, {"vectors": ("batch", width)})}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from converters.encoder.body import attention_bias, mean_pool, read_layers
 from converters.encoder.graph import ROWS, Graph
 from converters.encoder.linear import Linears
+from converters.encoder.smoothing import smoothing
 from edge_runtime.nlu.e5file import E5File
 
 _SPREAD: Final = 0.02
@@ -67,10 +69,12 @@ class TaskNetwork(nn.Module):
         logits: Tensor = self.intent(self.drop(pooled)).float()
         return logits
 
-    def graph(self, sizes: Sizes, linears: Linears, *, whole: bool = False) -> bytes:
-        """The network and ``linears`` as ``task.onnx``; ``whole`` keeps products in 32 bits."""
+    def graph(self, sizes: Sizes, linears: Linears, seen: Sequence[Tensor]) -> bytes:
+        """The network and ``linears`` as ``task.onnx``, products rounded by the states ``seen``,
+        one text each, (1, tokens, width)."""
         width = self.intent.in_features
-        graph = Graph(whole=whole)
+        factors, _ = smoothing(self.layers, seen)
+        graph = Graph(factors)
         states = graph.layers("hidden", graph.attended("mask"), self.layers)
         pooled = graph.pooled(states, "mask")
         beside = linears.graph(graph, "vectors", graph.pooled("hidden", "mask"))

@@ -2,12 +2,15 @@
 
 Most of multilingual-e5-small is its word table: a quarter of a million rows, few of which a shop's
 customers ever touch. Kept are the single characters of common scripts, so that any text in them can
-be written; every piece that given texts use; and then the pieces that the words of each language
-use most (word frequencies by Speer, "wordfreq", 2022).
+be written; every piece that given texts use; the commonest pieces that no list of words has, such
+as numbers; and then the pieces that the words of each language use most (word frequencies by Speer,
+"wordfreq", 2022). Rows of the rarest may be stored coarser: a
+sentence cut into other pieces than the encoder learnt loses more than one with a few blurred rows.
 """
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -22,9 +25,12 @@ from converters.progress import Report, silent
 from edge_runtime.nlu.e5file import E5File, Vocabulary
 from edge_runtime.nlu.tokenizer import Tokenizer, piece_index
 
-DEFAULT_PIECES: Final = 60_000
+DEFAULT_PIECES: Final = 90_000
+DEFAULT_FINE: Final = 30_000
+"""How many of the pieces have rows of 4 bits; the others, the least used, have 2."""
 _MARK: Final = "\u2581"
 _LIMIT: Final = 512
+_NUMBER: Final = re.compile("[0-9]")
 _COMMON: Final = "COMMON"
 _NAMED: Final = {"CJK": "HAN", "HIRAGANA": "KANA", "KATAKANA": "KANA", "KATAKANA-HIRAGANA": "KANA"}
 _ALL: Final = 1_000_000
@@ -36,13 +42,17 @@ _SINGLES: Final[Mapping[str, int]] = {
     _COMMON: 1200,
 }
 """How many single characters of a script to keep, the commonest first."""
+_NUMBERS: Final = "NUMBERS"
+_LONGER: Final[Mapping[str, int]] = {"HAN": 6000, "KANA": 2000, _NUMBERS: 2500}
+"""How many longer pieces of a script to keep, the commonest first: prices and times, phrases across
+words, and words in traditional characters, which are in no list."""
 _LANGUAGES: Final[Mapping[str, float]] = {
     "en": 3.0,
     "zh": 2.0,
     "es": 1.5,
-    "de": 2.0,
+    "de": 3.0,
     **dict.fromkeys(("fr", "it", "pt", "ja", "ko", "ru"), 1.0),
-    **dict.fromkeys(("nl", "pl", "tr", "id", "ar", "hi", "vi"), 0.2),
+    **dict.fromkeys(("nl", "pl", "tr", "id", "ar", "hi", "vi"), 0.3),
 }
 """What a language's words count: those that packs are written in more than others, and German,
 whose compounds take more pieces."""
@@ -50,13 +60,20 @@ _CAPITALIZED: Final = 0.2
 _CAPITALIZED_NOUNS: Final[Mapping[str, float]] = {"de": 0.5}
 """Share of a language's words that begin with a capital letter: names and first words, and where
 that is so, all nouns. The word lists are in small letters."""
+_ALL_CAPITALS: Final = 0.02
+_SHORT: Final = 4
+"""Share of short words written in capitals, as abbreviations are, and how long they may be."""
+_UNSPACED: Final = {"zh", "ja"}
+_AFTER_SPACE: Final = 0.2
+"""Share of the words of a language without spaces that something separates from what is before."""
 _WORDS: Final = 40_000
 
 
 def choose_pieces(
     file: E5File, texts: Iterable[str], count: int = DEFAULT_PIECES, *, progress: Report = silent
 ) -> list[int]:
-    """Ids of at most ``count`` pieces to keep, ascending.
+    """Ids of at most ``count`` pieces to keep: first what the texts use, then by how much the
+    words of all languages use them.
 
     Args:
         file: the whole encoder.
@@ -68,25 +85,22 @@ def choose_pieces(
         OptionError: single characters and the texts' own pieces alone are more than ``count``.
     """
     vocabulary = file.vocabulary
-    kept = {vocabulary.bos, vocabulary.eos, vocabulary.pad, vocabulary.unk}
-    singles: dict[str, list[int]] = defaultdict(list)
-    for index in range(vocabulary.count):
-        text = vocabulary.piece(index).decode("utf-8", "replace").replace(_MARK, "")
-        if len(text) <= 1:
-            singles[_script(text)].append(index)
-    for script, most in _SINGLES.items():
-        kept |= set(_commonest(vocabulary, singles[script], most))
+    specials = [vocabulary.bos, vocabulary.eos, vocabulary.pad, vocabulary.unk]
+    common = _common(vocabulary)
     with TemporaryDirectory() as scratch:
         tokenizer = _tokenizer(file, Path(scratch))
-        kept |= _used(tokenizer, texts)
-        if len(kept) > count:
+        first = dict.fromkeys([*specials, *sorted(_used(tokenizer, texts))])
+        needed = first.keys() | set(common)
+        if len(needed) > count:
             raise OptionError(
-                f"{count:,} pieces are too few: single characters and the texts need "
-                f"{len(kept):,}.",
+                f"{count:,} pieces are too few: common characters and the texts need "
+                f"{len(needed):,}.",
                 hint="Keep more pieces.",
             )
-        rest = [index for index in _by_words(tokenizer, progress) if index not in kept]
-    return sorted(kept | set(rest[: count - len(kept)]))
+        ranked = _by_words(tokenizer, vocabulary, progress)
+    extra = [index for index in ranked if index not in needed]
+    kept = needed | set(extra[: count - len(needed)])
+    return list(first | dict.fromkeys(i for i in [*ranked, *common] if i in kept))
 
 
 def _tokenizer(file: E5File, scratch: Path) -> Tokenizer:
@@ -102,20 +116,69 @@ def _used(tokenizer: Tokenizer, texts: Iterable[str]) -> set[int]:
     return used
 
 
-def _by_words(tokenizer: Tokenizer, progress: Report) -> list[int]:
+def _by_words(tokenizer: Tokenizer, vocabulary: Vocabulary, progress: Report) -> list[int]:
     """Pieces by how often the words of all languages use them, the most used first."""
     from wordfreq import get_frequency_dict
 
+    inner = _without_mark(vocabulary)
     uses: dict[int, float] = defaultdict(float)
     for number, (language, weight) in enumerate(_LANGUAGES.items()):
         progress("counting the pieces of words", number / len(_LANGUAGES))
         frequencies = get_frequency_dict(language)
-        capitalized = _CAPITALIZED_NOUNS.get(language, _CAPITALIZED)
         for word in sorted(frequencies, key=lambda w: (-frequencies[w], w))[:_WORDS]:
-            for form, share in ((word, 1 - capitalized), (word.capitalize(), capitalized)):
+            for form, share in _forms(word, language).items():
                 for index in tokenizer.encode(form, _LIMIT):
-                    uses[index] += weight * share * frequencies[word]
+                    used = weight * share * frequencies[word]
+                    if language in _UNSPACED and index in inner:
+                        uses[inner[index]] += (1 - _AFTER_SPACE) * used
+                        used *= _AFTER_SPACE
+                    uses[index] += used
     return sorted(uses, key=lambda index: (-uses[index], index))
+
+
+def _forms(word: str, language: str) -> Mapping[str, float]:
+    """The ways ``word`` is written, and the share of each."""
+    first = _CAPITALIZED_NOUNS.get(language, _CAPITALIZED)
+    shares: dict[str, float] = defaultdict(float)
+    shares[word.capitalize()] += first
+    if len(word) <= _SHORT:
+        shares[word.upper()] += _ALL_CAPITALS
+    shares[word] += 1 - sum(shares.values())
+    return shares
+
+
+def _without_mark(vocabulary: Vocabulary) -> Mapping[int, int]:
+    """For each piece that begins a word, the one with the same characters inside a text."""
+    places = {
+        vocabulary.piece(index).decode("utf-8", "replace"): index
+        for index in range(vocabulary.count)
+    }
+    return {
+        index: places[piece[1:]]
+        for piece, index in places.items()
+        if piece.startswith(_MARK) and piece[1:] in places
+    }
+
+
+def _common(vocabulary: Vocabulary) -> list[int]:
+    """Pieces to keep whatever texts and words use: single characters, and some longer."""
+    singles: dict[str, list[int]] = defaultdict(list)
+    longer: dict[str, list[int]] = defaultdict(list)
+    for index in range(vocabulary.count):
+        text = vocabulary.piece(index).decode("utf-8", "replace").replace(_MARK, "")
+        script = _script(text)
+        if len(text) <= 1:
+            singles[script].append(index)
+        elif script != _COMMON:
+            longer[script].append(index)
+        elif _NUMBER.search(text):
+            longer[_NUMBERS].append(index)
+    return [
+        index
+        for pieces, most in ((singles, _SINGLES), (longer, _LONGER))
+        for script, count in most.items()
+        for index in _commonest(vocabulary, pieces[script], count)
+    ]
 
 
 def _commonest(vocabulary: Vocabulary, pieces: list[int], count: int) -> list[int]:

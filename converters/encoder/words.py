@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
-from edge_runtime.nlu.e5file import BLOCK, E5File
+from edge_runtime.nlu.e5file import MAGIC, RARE_ROWS, WORD_ROWS, E5File
+from edge_runtime.nlu.rows import BLOCK, FLOAT32, FOUR_BITS, TWO_BITS, quantize_coarse
 
-_FLOAT32 = 0
-_Q4_0 = 1
+_VERSION: Final = 2
 
 
-def words_file(file: E5File, pieces: Sequence[int]) -> bytes:
-    """The container with only ``pieces`` (ids of ``file``, ascending), renumbered in that order.
+def words_file(file: E5File, pieces: Sequence[int], fine: int) -> bytes:
+    """The container with only ``pieces`` (ids of ``file``), renumbered in that order.
 
-    Word rows are copied as they are: the layout is that of :mod:`edge_runtime.nlu.e5file`.
+    Rows of the first ``fine`` are copied as they are, the others stored in 2 bits: the layout is
+    that of :mod:`edge_runtime.nlu.e5file`.
 
     Raises:
         ModelCorruptError: ``file`` lacks a tensor.
@@ -26,21 +28,24 @@ def words_file(file: E5File, pieces: Sequence[int]) -> bytes:
     texts = [vocabulary.piece(old) for old in pieces]
     scores = np.array([vocabulary.scores[old] for old in pieces], "<f4")
     sizes = (shape.hidden, shape.layers, shape.heads, shape.feed_forward, len(pieces))
-    head = b"E5S1" + struct.pack("<I", 1)
+    head = MAGIC + struct.pack("<I", _VERSION)
     head += struct.pack("<7i", *sizes, shape.positions, shape.token_types)
     head += struct.pack("<fi", shape.epsilon, BLOCK)
     specials = (vocabulary.bos, vocabulary.eos, vocabulary.pad, vocabulary.unk)
     head += struct.pack("<5iQ", len(pieces), *(places[s] for s in specials), sum(map(len, texts)))
     head += np.cumsum([0, *map(len, texts)]).astype("<u4").tobytes() + scores.tobytes()
     head += b"".join(texts) + _normalization(file)
-    words = file.blocks("emb.word", shape.vocabulary, shape.hidden)[list(pieces)]
+    words = file.blocks(WORD_ROWS, shape.vocabulary, shape.hidden)[list(pieces[:fine])]
     positions = file.floats("emb.pos", shape.positions, shape.hidden)
     kinds = file.floats("emb.type", shape.token_types, shape.hidden)
     tensors = [
-        ("emb.word", _Q4_0, len(pieces) * shape.hidden, words.tobytes()),
-        ("emb.pos", _FLOAT32, positions.size, positions.astype("<f4").tobytes()),
-        ("emb.type", _FLOAT32, kinds.size, kinds.astype("<f4").tobytes()),
+        (WORD_ROWS, FOUR_BITS, len(words) * shape.hidden, words.tobytes()),
+        ("emb.pos", FLOAT32, positions.size, positions.astype("<f4").tobytes()),
+        ("emb.type", FLOAT32, kinds.size, kinds.astype("<f4").tobytes()),
     ]
+    if rare := list(pieces[fine:]):
+        rows = quantize_coarse(file.words(rare))
+        tensors.append((RARE_ROWS, TWO_BITS, len(rare) * shape.hidden, rows.tobytes()))
     return head + _tensors(tensors, len(head))
 
 

@@ -26,7 +26,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from converters.encoder.settings import DEFAULTS
-from converters.encoder.vocabulary import DEFAULT_PIECES
+from converters.encoder.vocabulary import DEFAULT_FINE, DEFAULT_PIECES
 from converters.onnx.quantize import OnnxType
 from converters.quantize import QuantType
 
@@ -169,9 +169,11 @@ class Evaluate(Section):
 
 class Student(Section):
     """``[student]``: the encoder that ``[train-nlu]`` works with, made anew with ``pieces`` of the
-    vocabulary; without this table it is the device's own."""
+    vocabulary, the ``fine_pieces`` most used of them with rows of 4 bits and the others of 2;
+    without this table it is the device's own."""
 
     pieces: Annotated[int, Field(ge=1000, le=250_000)] = DEFAULT_PIECES
+    fine_pieces: Annotated[int, Field(ge=1000, le=250_000)] = DEFAULT_FINE
 
 
 class TrainNlu(Section):

@@ -201,6 +201,7 @@ def make_base(options: schema.Student) -> Run:
                 texts,
                 out / BASE,
                 pieces=options.pieces,
+                fine=options.fine_pieces,
                 progress=progress,
             )
 

@@ -1,13 +1,15 @@
 """Reader of ``e5-small-q4.bin``: multilingual-e5-small with 4-bit weights and its vocabulary.
 
+A student's file has the same layout, rare pieces may come last with rows of 2 bits (version 2).
+
 Layout (little endian): magic ``E5S1``, uint32 version; int32 hidden, layers, heads, feed-forward,
 vocabulary, positions, token types; float32 LayerNorm epsilon; int32 quantisation block; int32
 pieces and the ids of bos, eos, pad, unk; uint64 text length; uint32 offsets (pieces + 1); float32
 scores; piece text; int32 normalisation entries and their uint32 length, each entry a uint32 code
 point, uint8 count and uint32 replacements; int32 tensors, each uint16 name length, name, uint8
-type (0 float32, 1 4-bit), uint32 elements, uint64 offset and uint64 bytes; the data.
-A 4-bit block is a float16 scale and 16 bytes: low nibbles are weights 0-15, high ones 16-31,
-each minus 8 (GGML's ``Q4_0``).
+type (0 float32, 1 4-bit, 2 2-bit), uint32 elements, uint64 offset and uint64 bytes; the data. Bits
+are laid out as :mod:`.rows` says. ``emb.word`` has the rows of the first pieces and ``emb.rare``,
+where there is one, those of the others.
 """
 
 from __future__ import annotations
@@ -21,25 +23,31 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from edge_runtime.errors import ModelCorruptError, ModelMissingError
+from edge_runtime.nlu.rows import (
+    BLOCK,
+    BLOCK_BYTES,
+    FLOAT32,
+    FOUR_BITS,
+    TWO_BITS,
+    ByteArray,
+    FloatArray,
+    dequantize,
+    dequantize_coarse,
+    stored_bytes,
+)
 
-FloatArray = npt.NDArray[np.float32]
-ByteArray = npt.NDArray[np.uint8]
-
-BLOCK: Final = 32
-BLOCK_BYTES: Final = 18
-_MAGIC: Final = b"E5S1"
-_VERSION: Final = 1
+MAGIC: Final = b"E5S1"
+WORD_ROWS: Final = "emb.word"
+RARE_ROWS: Final = "emb.rare"
+_VERSIONS: Final = (1, 2)
 _MAX_FILE_BYTES: Final = 512 * 2**20
 _MAX_PIECES: Final = 1_000_000
 _MAX_PIECE_BYTES: Final = 255
 _MAX_NORM: Final = 100_000
 _MAX_TENSORS: Final = 1_000
 _MAX_NAME_BYTES: Final = 64
-_FLOAT32: Final = 0
-_Q4_0: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,20 +123,38 @@ class E5File:
         except (struct.error, IndexError, UnicodeDecodeError, OverflowError) as error:
             raise self._corrupt(f"is truncated or garbled: {error}") from error
 
-    def rows(self, name: str, columns: int, indexes: Sequence[int]) -> FloatArray:
-        """Rows of a 4-bit tensor, float32 of shape (len(indexes), columns).
+    def words(self, ids: Sequence[int]) -> FloatArray:
+        """Rows of the pieces ``ids``, float32 of shape (len(ids), hidden).
 
-        They are read, not mapped: a fault would bring in 64 KiB around each 216-byte row, and the
-        word table would settle in memory.
+        They are read, not mapped: a fault would bring in 64 KiB around each row of 98 or 216 bytes,
+        and the word table would settle in memory.
 
         Raises:
-            ModelCorruptError: the tensor is missing or has no such row.
+            ModelCorruptError: the table is missing or has no such row.
         """
-        tensor = self._tensors.get(name)
-        size = columns // BLOCK * BLOCK_BYTES
-        last = (max(indexes) + 1) * columns
-        if tensor is None or tensor.dtype != _Q4_0 or last > tensor.elements:
-            raise self._corrupt(f"lacks rows of tensor '{name}'")
+        width = self.shape.hidden
+        common, rare = self._tensors.get(WORD_ROWS), self._tensors.get(RARE_ROWS)
+        if common is None or common.dtype != FOUR_BITS or min(ids) < 0:
+            raise self._corrupt("lacks the rows of its pieces")
+        count = common.elements // width
+        rows = np.empty((len(ids), width), np.float32)
+        fine = [place for place, index in enumerate(ids) if index < count]
+        raw = self._raw(common, [ids[place] for place in fine])
+        rows[fine] = dequantize(raw.reshape(len(fine), width // BLOCK, BLOCK_BYTES))
+        if len(fine) < len(ids):
+            if rare is None or rare.dtype != TWO_BITS:
+                raise self._corrupt("lacks the rows of its pieces")
+            coarse = [place for place, index in enumerate(ids) if index >= count]
+            raw = self._raw(rare, [ids[place] - count for place in coarse])
+            rows[coarse] = dequantize_coarse(raw)
+        return rows
+
+    def _raw(self, tensor: _Tensor, indexes: Sequence[int]) -> ByteArray:
+        """Rows as they are stored, uint8 of shape (len(indexes), bytes of a row)."""
+        width = self.shape.hidden
+        size = stored_bytes(tensor.dtype, width, width)
+        if max(indexes, default=0) >= tensor.elements // width:
+            raise self._corrupt("lacks the rows of its pieces")
         try:
             raw = b"".join(
                 os.pread(self._file.fileno(), size, tensor.offset + index * size)
@@ -138,7 +164,7 @@ class E5File:
             raise self._corrupt(f"cannot be read: {error.strerror}") from error
         if len(raw) != size * len(indexes):
             raise self._corrupt("was cut short while in use")
-        return dequantize(np.frombuffer(raw, np.uint8).reshape(len(indexes), -1, BLOCK_BYTES))
+        return np.frombuffer(raw, np.uint8).reshape(len(indexes), size)
 
     def close(self) -> None:
         """Close the descriptor; the map goes when nothing refers to it any more."""
@@ -150,7 +176,7 @@ class E5File:
         Raises:
             ModelCorruptError: it is missing, of another type or of another size.
         """
-        tensor = self._tensor(name, _FLOAT32, int(np.prod(shape)))
+        tensor = self._tensor(name, FLOAT32, int(np.prod(shape)))
         flat = np.frombuffer(self._map, "<f4", tensor.elements, tensor.offset)
         return flat.reshape(shape)
 
@@ -160,8 +186,8 @@ class E5File:
         Raises:
             ModelCorruptError: it is missing, of another type or of another size.
         """
-        tensor = self._tensor(name, _Q4_0, rows * columns)
-        size = tensor.elements // BLOCK * BLOCK_BYTES
+        tensor = self._tensor(name, FOUR_BITS, rows * columns)
+        size = stored_bytes(FOUR_BITS, tensor.elements, columns)
         raw = self._data[tensor.offset : tensor.offset + size]
         return raw.reshape(rows, columns // BLOCK, BLOCK_BYTES)
 
@@ -185,8 +211,8 @@ class E5File:
 
     def _read_shape(self) -> Shape:
         magic, version = self._unpack("4sI")
-        if magic != _MAGIC or version != _VERSION:
-            raise self._corrupt("is not an E5S1 file of version 1")
+        if magic != MAGIC or version not in _VERSIONS:
+            raise self._corrupt("is not an E5S1 file of version 1 or 2")
         hidden, layers, heads, forward, words, positions, types = self._unpack("7i")
         (epsilon,) = self._unpack("f")
         (block,) = self._unpack("i")
@@ -260,8 +286,9 @@ class E5File:
             start = self._skip(length)
             name = self._map[start : start + length].decode("ascii")
             dtype, elements, offset, size = self._unpack("BIQQ")
-            expected = 4 * elements if dtype == _FLOAT32 else elements // BLOCK * BLOCK_BYTES
-            if size != expected or offset + size > len(self._map):
+            if size != stored_bytes(dtype, elements, self.shape.hidden) or offset + size > len(
+                self._map
+            ):
                 raise self._corrupt(f"has a tensor '{name}' outside the file")
             tensors[name] = _Tensor(dtype, elements, offset)
         return tensors
@@ -271,12 +298,3 @@ class E5File:
         if tensor is None or tensor.dtype != dtype or tensor.elements != elements:
             raise self._corrupt(f"lacks tensor '{name}' of the right size")
         return tensor
-
-
-def dequantize(blocks: ByteArray) -> FloatArray:
-    """4-bit blocks, uint8 (rows, n, 18), to float32 (rows, 32 n)."""
-    scales = blocks[..., :2].copy().view("<f2").astype(np.float32)
-    packed = blocks[..., 2:]
-    nibbles = np.concatenate((packed & 0x0F, packed >> 4), axis=-1)
-    values = (nibbles.astype(np.float32) - 8.0) * scales
-    return values.reshape(len(blocks), -1)

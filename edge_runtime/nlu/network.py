@@ -66,7 +66,7 @@ class StudentNetwork:
 
         Activations are rounded by the largest of a batch: alone, a text always reads the same.
         """
-        words = self.words.rows("emb.word", self.words.shape.hidden, ids)
+        words = self.words.words(ids)
         return self._hidden((words + self._positions[: len(ids)])[None])
 
     def _hidden(self, embeddings: Vectors) -> Vectors:

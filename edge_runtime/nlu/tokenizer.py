@@ -42,7 +42,7 @@ def piece_index(vocabulary: Vocabulary) -> npt.NDArray[np.int32]:
         for end in range(1, len(text)):
             owners.setdefault(text[:end].encode("utf-8"), index)
         owners[piece] = index
-    size = 1 << (2 * len(owners)).bit_length()
+    size = 1 << (len(owners) * 3 // 2).bit_length()
     table = [_EMPTY] * size
     for prefix, index in owners.items():
         slot = zlib.crc32(prefix) & (size - 1)

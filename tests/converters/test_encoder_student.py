@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from typer.testing import CliRunner
 from converters.cli import app
 from converters.encoder.body import Embedding, Trunk, Words
 from converters.encoder.student import depth_of, make_student
-from converters.encoder.vocabulary import _by_words, choose_pieces
+from converters.encoder.vocabulary import _by_words, _common, choose_pieces
 from converters.errors import OptionError
 from converters.progress import silent
 from edge_runtime.bundles import bundle_files
@@ -36,6 +37,8 @@ def test_texts_keep_their_pieces_and_single_characters_stay(source: Path) -> Non
     assert "\u2581refund" in kept
     assert {"<s>", "</s>", "<pad>", "<unk>", "a", "z", "0", "退"} <= kept
     assert len(kept) <= 48
+    first = [names[index] for index in choose_pieces(file, ["my refund"], 48)][:14]
+    assert "\u2581refund" in first
     with pytest.raises(OptionError, match="too few"):
         choose_pieces(file, ["my refund"], 10)
 
@@ -43,19 +46,68 @@ def test_texts_keep_their_pieces_and_single_characters_stay(source: Path) -> Non
 def test_words_are_kept_as_they_are_written_at_the_start_of_a_sentence(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    known = ["can", "Can", "you", "You", "zug", "Zug"]
+    known = ["can", "Can", "CAN", "orange", "Orange", "zug", "Zug", "ZUG"]
+    words = {"en": {"can": 1e-2, "orange": 2e-3}, "de": {"zug": 1e-2}}
+    # A German noun is hardly ever written small; only what is short is an abbreviation.
+    assert ranked(known, words, monkeypatch) == [
+        "can", "Zug", "zug", "Can", "orange", "Orange", "CAN", "ZUG",
+    ]  # fmt: skip
+
+
+def test_words_of_a_language_without_spaces_are_mostly_not_at_the_start_of_a_text(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = ["\u2581退款", "退款", "\u2581吗", "\u2581can", "can", "\u2581Can", "\u2581CAN"]
+    words = {"zh": {"退款": 1e-2, "吗": 1e-3}, "en": {"can": 1e-4}}
+    assert ranked(known, words, monkeypatch) == [
+        "退款", "\u2581退款", "\u2581吗", "\u2581can", "\u2581Can", "\u2581CAN",
+    ]  # fmt: skip
+
+
+def ranked(
+    known: list[str], words: dict[str, dict[str, float]], monkeypatch: pytest.MonkeyPatch
+) -> list[str]:
+    """How a vocabulary of ``known`` words, each one piece, is ranked by frequencies."""
 
     class Whole:
-        """Knows these words, each as one piece."""
+        count = len(known)
+
+        def piece(self, index: int) -> bytes:
+            return known[index].encode()
 
         def encode(self, text: str, limit: int) -> list[int]:
-            return [known.index(text)]
+            return [known.index("\u2581" + text if "\u2581" + text in known else text)]
 
-    words = {"en": {"can": 1e-2, "you": 1e-3}, "de": {"zug": 1e-2}}
     monkeypatch.setattr("wordfreq.get_frequency_dict", lambda language: words.get(language, {}))
-    ranks = [known[index] for index in _by_words(Whole(), silent)]  # type: ignore[arg-type]
-    # A German noun is hardly ever written small.
-    assert ranks == ["can", "zug", "Zug", "Can", "you", "You"]
+    whole: Any = Whole()
+    return [known[index] for index in _by_words(whole, whole, silent)]
+
+
+def test_numbers_and_phrases_stay_though_no_list_of_words_has_them() -> None:
+    known = ["<s>", "\u258150%", "你的", "服務", "的な", "abc", "\u25811°", "...", "ab1"]
+
+    class Whole:
+        count = len(known)
+        scores = [-1.0] * len(known)
+
+        def piece(self, index: int) -> bytes:
+            return known[index].encode()
+
+    whole: Any = Whole()
+    kept = {known[index] for index in _common(whole)}
+    assert kept == {"\u258150%", "你的", "服務", "的な", "\u25811°"}
+
+
+def test_rare_pieces_get_rows_of_two_bits(source: Path, tmp_path: Path) -> None:
+    made = make_student(source, ["order"], tmp_path / "base", pieces=48, fine=20)
+    whole, words = E5File(source), E5File(made.path / "files" / "words.bin")
+    old = [whole.vocabulary.piece(index) for index in range(whole.vocabulary.count)]
+    assert "\u2581order".encode() in [words.vocabulary.piece(index) for index in range(20)]
+    for index in range(words.vocabulary.count):
+        wanted = whole.words([old.index(words.vocabulary.piece(index))])[0]
+        found = words.words([index])[0]
+        assert np.array_equal(found, wanted) == (index < 20)
+        assert np.corrcoef(found, wanted)[0, 1] > 0.85
 
 
 def test_the_students_vectors_are_those_of_the_whole_encoder(source: Path, tmp_path: Path) -> None:
@@ -82,8 +134,7 @@ def test_a_trimmed_vocabulary_reads_the_same_rows(source: Path, tmp_path: Path) 
     old = [whole.vocabulary.piece(index) for index in range(whole.vocabulary.count)]
     for index in range(words.vocabulary.count):
         piece = words.vocabulary.piece(index)
-        wanted = whole.rows("emb.word", whole.shape.hidden, [old.index(piece)])
-        assert np.array_equal(words.rows("emb.word", words.shape.hidden, [index]), wanted)
+        assert np.array_equal(words.words([index]), whole.words([old.index(piece)]))
 
 
 def test_making_it_twice_gives_the_same_bundle(source: Path, tmp_path: Path) -> None:

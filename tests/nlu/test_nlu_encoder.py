@@ -15,7 +15,8 @@ from edge_runtime.bundles import shipped_files
 from edge_runtime.errors import EngineError, ModelMissingError
 from edge_runtime.modelfiles import PIECES, WORDS
 from edge_runtime.nlu import Encoder
-from edge_runtime.nlu.e5file import E5File, dequantize
+from edge_runtime.nlu.e5file import E5File
+from edge_runtime.nlu.rows import dequantize
 from edge_runtime.nlu.student import STUDENT_BASE
 from edge_runtime.nlu.tokenizer import Tokenizer
 
@@ -142,7 +143,7 @@ def test_vectors_in_8_bits_agree_with_a_float64_reference(
     text: str, encoder: Encoder, tokenizer: Tokenizer, source: E5File, whole: E5File
 ) -> None:
     ids = tokenizer.encode("query: " + text, 128)
-    expected = _reference_vector(whole, source.rows("emb.word", source.shape.hidden, ids))
+    expected = _reference_vector(whole, source.words(ids))
     assert float(encoder.encode([text], "query")[0] @ expected) > 0.99
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_runtime.engines import peak_mb
+from edge_runtime.memory import peak_mb
 from edge_runtime.modelfiles import PIECES, WORDS
 from edge_runtime.nlu.e5file import E5File
 from edge_runtime.nlu.encoder import Encoder

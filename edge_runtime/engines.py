@@ -7,16 +7,14 @@ unloaded; of the idle ones the least recently used goes first.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from edge_runtime.errors import EdgeRuntimeError, EngineError
+from edge_runtime.memory import resident_mb, return_free_memory
 
 
 class Engine(Protocol):
@@ -98,7 +96,7 @@ class EngineSlot(Generic[E]):
         finally:
             self._lock.release()
         gc.collect()
-        _return_free_memory()
+        return_free_memory()
         return True
 
     def _loaded(self) -> E:
@@ -159,30 +157,3 @@ class EnginePool:
             slot.unload()
         with self._lock:
             self._slots = [s for s in self._slots if s not in slots or s.loaded]
-
-
-def resident_mb() -> int:
-    """Resident memory of this process in MiB (Linux; 0 where /proc is missing)."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except OSError:
-        return 0
-    return pages * os.sysconf("SC_PAGE_SIZE") // 2**20
-
-
-def peak_mb() -> float:
-    """The most this program has held, in MiB (Linux; 0 where /proc is missing).
-
-    Not getrusage's: that counts what the parent held when it started this one.
-    """
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-    except OSError:
-        return 0.0
-    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), 0.0)
-
-
-def _return_free_memory() -> None:
-    """glibc keeps freed heap to itself; small devices need it back at once."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL("libc.so.6").malloc_trim(0)

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 
 from edge_runtime import __version__
 from edge_runtime.dialogue import Customer, SessionState
-from edge_runtime.engines import resident_mb
 from edge_runtime.errors import EngineError, LanguageError, ModelError
 from edge_runtime.journal import TurnRecord
 from edge_runtime.languages import language_code
+from edge_runtime.memory import resident_mb
 from edge_runtime.tts import SpeechSegmenter
 from edge_runtime.turn import (
     Audio,

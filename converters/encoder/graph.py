@@ -31,10 +31,9 @@ class Graph:
 
     Args:
         factors: by what inputs of products are divided before they are rounded.
-        whole: keep products in 32 bits, for comparison.
     """
 
-    def __init__(self, factors: Factors | None = None, *, whole: bool = False) -> None:
+    def __init__(self, factors: Factors | None = None) -> None:
         from onnx import helper, numpy_helper
 
         self._helper: Any = helper
@@ -42,8 +41,7 @@ class Graph:
         self._nodes: list[Any] = []
         self._constants: list[Any] = []
         self._count = 0
-        self._factors: Factors = {} if whole or factors is None else factors
-        self._whole = whole
+        self._factors: Factors = factors or {}
 
     def serialize(self, inputs: Mapping[str, Info], outputs: Mapping[str, Info]) -> bytes:
         """The whole model; every input and output is float32."""
@@ -81,9 +79,6 @@ class Graph:
     ) -> str:
         """``x`` over ``factor`` (inputs), times ``weight`` (outputs, inputs), plus ``bias``."""
         weight, added = weight.detach().float(), self.constant(bias.detach().float().numpy())
-        if self._whole:
-            made = self.op("MatMul", [x, self.constant(weight.numpy().T)])
-            return self.op("Add", [made, added], output)
         if factor is not None:
             weight = weight * factor
             x = self.op("Mul", [x, self.constant((1 / factor).numpy())])

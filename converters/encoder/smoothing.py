@@ -20,7 +20,7 @@ from converters.encoder.body import Layer
 Factors = Mapping[nn.Linear, Tensor]
 """By what each input of a product is divided, (inputs)."""
 
-LARGEST: Final = 63
+_LARGEST: Final = 63
 """Weights' largest step; processors without VNNI add two products of 8 bits in 16: with 7-bit
 weights that never overflows."""
 _STEPS: Final = 255
@@ -33,7 +33,7 @@ _T = TypeVar("_T")
 def rounded_weights(weight: Tensor) -> tuple[Tensor, Tensor]:
     """``weight`` (outputs, inputs) in whole steps, and the size of a step for each output (outputs,
     1)."""
-    scales = weight.abs().amax(1, keepdim=True).clamp_min(1e-12) / LARGEST
+    scales = weight.abs().amax(1, keepdim=True).clamp_min(1e-12) / _LARGEST
     return torch.round(weight / scales), scales
 
 

@@ -72,13 +72,18 @@ def make_student(
 
     Raises:
         ModelCorruptError: the source is not sound.
-        OptionError: ``out`` exists, or ``pieces`` are too few.
+        OptionError: ``out`` exists, there is no text, or ``pieces`` are too few.
         StorageError: ``out`` cannot be written.
     """
     if out.exists():
         raise OptionError(f"{out} exists already.", hint="Name a new folder, or remove it.")
     file = E5File(source)
     said = list(dict.fromkeys(texts))
+    if not said:
+        raise OptionError(
+            "There is no text to choose pieces and rounding by.",
+            hint="Name files with what customers say.",
+        )
     kept = choose_pieces(file, said, pieces, progress=progress)
     files = {WORDS: words_file(file, kept, fine)}
     with storage_errors(out):

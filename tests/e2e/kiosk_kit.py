@@ -52,6 +52,12 @@ WebSocket.prototype.send = function (data) {
 """What the page hands to the loudspeaker and to the device, counted where it leaves the page."""
 
 
+class Problems(list[str]):
+    """Errors in the page's console, of which those that hold a text in ``expected`` are none."""
+
+    expected: tuple[str, ...] = ()
+
+
 class Server:
     """``edge-runtime serve`` on a free port with its own data folder; can be stopped and started.
 

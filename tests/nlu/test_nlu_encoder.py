@@ -144,7 +144,7 @@ def test_vectors_in_8_bits_agree_with_a_float64_reference(
 ) -> None:
     ids = tokenizer.encode("query: " + text, 128)
     expected = _reference_vector(whole, source.words(ids))
-    assert float(encoder.encode([text], "query")[0] @ expected) > 0.99
+    assert float(encoder.encode([text], "query")[0] @ expected) > 0.995
 
 
 def test_batch_and_single_give_the_same_unit_vectors(encoder: Encoder) -> None:

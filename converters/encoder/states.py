@@ -22,7 +22,8 @@ from edge_runtime.nlu.tokenizer import Pieces
 
 MAX_TOKENS: Final = 64
 """Longer texts lose their end in training; the device reads on."""
-_PREFIX: Final = "query: "
+PREFIX: Final = "query: "
+"""Before what a customer says."""
 _OFFSETS: Final = "offsets.npy"
 _STATES: Final = "states.f16"
 _POOLED: Final = "pooled.npy"
@@ -47,7 +48,7 @@ class Trunk:
 
     def pieces(self, text: str) -> Pieces:
         """``text`` as a query, at most :data:`MAX_TOKENS` pieces."""
-        return self._network.tokenizer.pieces(text, MAX_TOKENS, _PREFIX)
+        return self._network.tokenizer.pieces(text, MAX_TOKENS, PREFIX)
 
     def read(self, pieces: Pieces) -> tuple[Vectors, Vectors]:
         """Hidden states (tokens, width) and the unit-norm vector (width).

@@ -16,6 +16,7 @@ from typing import Final
 
 import numpy as np
 
+from converters.encoder.states import MAX_TOKENS, PREFIX
 from converters.encoder.vocabulary import DEFAULT_FINE, DEFAULT_PIECES, choose_pieces
 from converters.encoder.words import words_file
 from converters.errors import OptionError
@@ -35,9 +36,6 @@ ENCODER: Final = "multilingual-e5-small-q4"
 SOURCE: Final = "e5-small-q4.bin"
 """What students are made from, by its id in the catalogue, and its one file."""
 LICENCE: Final = "MIT"
-_PREFIX: Final = "query: "
-_LONGEST: Final = 64
-"""Of what is said by each text that products are rounded by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +157,7 @@ def _graphs(
     depth = depth_of(file.shape)
     trunk, embedding = Trunk(file, depth), Embedding(file, depth)
     table = Words(words)
-    seen = [tokenizer.encode(_PREFIX + text, _LONGEST) for text in spread(said)]
+    seen = [tokenizer.pieces(text, MAX_TOKENS, PREFIX).ids for text in spread(said)]
     states = [trunk.norm(table.batch([ids])[0]).detach() for ids in seen]
     factors, states = smoothing(trunk.layers, states)
     graph = Graph(factors)

@@ -4,8 +4,8 @@ Most of multilingual-e5-small is its word table: a quarter of a million rows, fe
 customers ever touch. Kept are the single characters of common scripts, so that any text in them can
 be written; every piece that given texts use; the commonest pieces that no list of words has, such
 as numbers; and then the pieces that the words of each language use most (word frequencies by Speer,
-"wordfreq", 2022). Rows of the rarest may be stored coarser: a
-sentence cut into other pieces than the encoder learnt loses more than one with a few blurred rows.
+"wordfreq", 2022). Rows of the rarest may be stored coarser: a sentence cut into other pieces than
+the encoder learnt loses more than one with a few blurred rows.
 """
 
 from __future__ import annotations

@@ -42,6 +42,8 @@ _OFFLINE_SIGNS = (
 def fetch(archive: Archive, folder: Path, progress: ProgressSink) -> Path:
     """Bring one archive into ``folder``, verified; one that is already there is reused.
 
+    Whoever calls must hold the folder against others: what they fetch would be swept away.
+
     Raises:
         FetchError: its source did not deliver it.
         ModelCorruptError: what came is not the pinned archive; it is deleted.

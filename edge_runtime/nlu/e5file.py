@@ -132,28 +132,24 @@ class E5File:
         Raises:
             ModelCorruptError: the table is missing or has no such row.
         """
-        width = self.shape.hidden
-        common, rare = self._tensors.get(WORD_ROWS), self._tensors.get(RARE_ROWS)
-        if common is None or common.dtype != FOUR_BITS or min(ids) < 0:
-            raise self._corrupt("lacks the rows of its pieces")
-        count = common.elements // width
+        width, places = self.shape.hidden, np.asarray(ids)
+        common = self._tensors.get(WORD_ROWS)
+        count = common.elements // width if common else 0
         rows = np.empty((len(ids), width), np.float32)
-        fine = [place for place, index in enumerate(ids) if index < count]
-        raw = self._raw(common, [ids[place] for place in fine])
-        rows[fine] = dequantize(raw.reshape(len(fine), width // BLOCK, BLOCK_BYTES))
-        if len(fine) < len(ids):
-            if rare is None or rare.dtype != TWO_BITS:
-                raise self._corrupt("lacks the rows of its pieces")
-            coarse = [place for place, index in enumerate(ids) if index >= count]
-            raw = self._raw(rare, [ids[place] - count for place in coarse])
-            rows[coarse] = dequantize_coarse(raw)
+        fine = places < count
+        raw = self._raw(WORD_ROWS, FOUR_BITS, places[fine].tolist())
+        rows[fine] = dequantize(raw.reshape(-1, width // BLOCK, BLOCK_BYTES))
+        if not fine.all():
+            raw = self._raw(RARE_ROWS, TWO_BITS, (places[~fine] - count).tolist())
+            rows[~fine] = dequantize_coarse(raw)
         return rows
 
-    def _raw(self, tensor: _Tensor, indexes: Sequence[int]) -> ByteArray:
+    def _raw(self, name: str, kind: int, indexes: Sequence[int]) -> ByteArray:
         """Rows as they are stored, uint8 of shape (len(indexes), bytes of a row)."""
-        width = self.shape.hidden
-        size = stored_bytes(tensor.dtype, width, width)
-        if max(indexes, default=0) >= tensor.elements // width:
+        tensor, width = self._tensors.get(name), self.shape.hidden
+        size = stored_bytes(kind, width, width)
+        within = tensor is not None and all(0 <= i < tensor.elements // width for i in indexes)
+        if tensor is None or tensor.dtype != kind or not within:
             raise self._corrupt("lacks the rows of its pieces")
         try:
             raw = b"".join(

@@ -36,6 +36,14 @@ def texts(seed: int, count: int = 24) -> list[Tensor]:
     return [torch.randn(1, 5 + row % 7, WIDTH, generator=generator) for row in range(count)]
 
 
+@torch.no_grad()
+def through(trunk: Trunk, states: Tensor) -> Tensor:
+    """What the layers make of one text in 32 bits."""
+    for layer in trunk.layers:
+        states = layer(states, torch.zeros(()))
+    return states
+
+
 def lost(trunk: Trunk, factors: Factors | None) -> float:
     """Share of the states' differences that the graph in 8 bits gets wrong on other texts."""
     graph = Graph(factors)
@@ -46,10 +54,7 @@ def lost(trunk: Trunk, factors: Factors | None) -> float:
     for states in texts(1):
         mask = np.ones(states.shape[:2], np.float32)
         (found,) = session.run(None, {"states": states.numpy(), "mask": mask})
-        wanted = states
-        with torch.no_grad():
-            for layer in trunk.layers:
-                wanted = layer(wanted, torch.zeros(()))
+        wanted = through(trunk, states)
         wrong += float(np.square(found - wanted.numpy()).sum())
         whole += float((wanted - wanted.mean(1, keepdim=True)).square().sum())
     return wrong / whole
@@ -63,10 +68,7 @@ def test_evened_out_products_lose_a_fraction_of_what_plain_ones_lose(trunk: Trun
 def test_the_states_behind_the_layers_are_theirs(trunk: Trunk) -> None:
     _, found = smoothing(trunk.layers, texts(0))
     for states, after in zip(texts(0), found, strict=True):
-        wanted = states
-        with torch.no_grad():
-            for layer in trunk.layers:
-                wanted = layer(wanted, torch.zeros(()))
+        wanted = through(trunk, states)
         assert torch.allclose(after, wanted, atol=1e-4)
 
 

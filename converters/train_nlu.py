@@ -16,7 +16,6 @@ from converters.dataset import Row
 from converters.encoder import calibrating
 from converters.encoder.labels import (
     Names,
-    intent_indexes,
     label_arrays,
     meant,
     names_of,
@@ -38,7 +37,7 @@ from edge_runtime.bundles.documents import canonical_json
 from edge_runtime.config import Settings
 from edge_runtime.files import write_atomic
 from edge_runtime.modelfiles import LABELS, TASK, WORDS
-from edge_runtime.nlu import Encoder, Preparation, Task, TaskLabels, Vectors, examples_digest
+from edge_runtime.nlu import Preparation, TaskLabels, Vectors, examples_digest
 from edge_runtime.nlu.e5file import E5File
 from edge_runtime.nlu.student import base_fingerprint
 from edge_runtime.packs import Pack, load_pack
@@ -87,7 +86,9 @@ def train_nlu(
     A killed run continues where it was when it is started again with the same arguments.
 
     Args:
-        data: folder of ``train.jsonl`` and perhaps ``valid.jsonl`` and ``test.jsonl``.
+        data: folder of ``train.jsonl`` and perhaps ``valid.jsonl`` and ``test.jsonl``. Where all
+            three are, the second is learnt, too, after a network without it has set calibration
+            and threshold.
         out: a folder that does not exist yet: ``manifest.json``, ``files/`` and the card.
         device: the bundle works with its base only; its pack's words are looked for where the
             intents are the pack's.
@@ -140,13 +141,14 @@ class _Run:
 
     def train(self, data: Path, pack: Pack) -> TaskLabels:
         """Write ``task.onnx``; returns what its outputs mean and when to trust them."""
-        rows = with_names(self.splits.train)
-        names = names_of(rows)
+        train, valid = with_names(self.splits.train), self.splits.valid
+        names = names_of(train)
         own = set(names.intents) - GENERAL_INTENTS
         lexicon = pack.lexicon if own <= pack.intents.keys() else None
         preparation = Preparation(lexicon, pack.languages)
-        texts = meant(rows, preparation, data / "train.jsonl")
-        held = meant(self.splits.valid, preparation, data / "valid.jsonl")
+        texts = meant(train, preparation, data / "train.jsonl")
+        texts += meant(valid, preparation, data / "valid.jsonl")
+        rows = [*train, *valid]
         trunk = Trunk(self.device.base, 1)
         pieces = [trunk.pieces(text) for text in texts]
         arrays = label_arrays(rows, texts, pieces, names, preparation)
@@ -165,18 +167,14 @@ class _Run:
         if not self.task.exists():
             states = self.folder / ".states"
             if not (states / "offsets.npy").exists():
-                read = [*pieces, *(trunk.pieces(text) for text in held)]
-                write_states(read, trunk, states, self.progress)
-            judged = intent_indexes(self.splits.valid, names)
-            np.savez(self.folder / ".labels.npz", allow_pickle=False, **arrays, judged=judged)
+                write_states(pieces, trunk, states, self.progress)
+            np.savez(self.folder / ".labels.npz", allow_pickle=False, **arrays)
             tested = meant(self.splits.test, preparation, data / "test.jsonl")
             self._fit(names, [trunk.pieces(text).ids for text in tested])
         self.progress("calibrating", 0.0)
-        if not self.splits.valid:
-            with np.load(self._apart, allow_pickle=False) as said:
-                held_rows = [self.splits.train[row] for row in said["rows"]]
-                return self._calibrated(labels, held_rows, said["intents"], said["sentiments"])
-        return self._calibrated(labels, self.splits.valid, *self._logits(labels, held))
+        with np.load(self._apart, allow_pickle=False) as said:
+            heard = [rows[row] for row in said["rows"]]
+            return self._calibrated(labels, heard, said["intents"], said["sentiments"])
 
     @property
     def _apart(self) -> Path:
@@ -199,7 +197,9 @@ class _Run:
                 "tags": len(names.tags),
             },
             "outside": names.outside,
-            "lent": 0 if self.splits.valid else len(self.splits.train),
+            "valid": len(self.splits.valid),
+            "again": self.splits.valid != self.splits.test,
+            "lent": len(self.splits.train),
             "apart": str(self._apart),
             "scratch": str(scratch),
             "tested": str(self.folder / ".tested.json"),
@@ -231,18 +231,6 @@ class _Run:
             threshold=threshold,
             sentiment_temperature=calibrating.temperature(feelings, by_row) if felt else 1.0,
         )
-
-    def _logits(self, labels: TaskLabels, texts: Sequence[str]) -> tuple[Vectors, Vectors]:
-        """Of intents (n, k) and sentiments (n, s), as the device computes them."""
-        encoder = Encoder(self.device.base, 1, Task(labels, self.task))
-        try:
-            found = []
-            for start in range(0, len(texts), _BATCH):
-                self.progress("calibrating", start / len(texts))
-                found += encoder.understand(texts[start : start + _BATCH])
-        finally:
-            encoder.close()
-        return np.stack([one.intent for one in found]), np.stack([one.sentiment for one in found])
 
     def measure(self) -> dict[str, float]:
         """The measures of the card, of the bundle as a device would open it."""

@@ -3,16 +3,16 @@
 ``JOB`` is a file with a JSON object: ``source`` (the whole encoder's file, for the layers to start
 from), ``words`` (the student's), ``depth`` (of the trunk), ``states`` (a folder of
 :mod:`converters.encoder.states`), ``labels`` (an ``.npz`` of ``intents`` (n), ``sentiments`` (n)
-and ``tags`` (all tokens, one after the other): indexes, -100 for unknown; and of ``judged`` (m),
-intents of the last m states, from which nothing is learnt but how much the linear classifiers
-count), ``sizes`` (of the heads), ``outside`` (index of out of scope, or -1), ``lent`` (how many of
-the lines, from the first, may be held out in turn for calibration; 0 for none), ``apart`` (an
-``.npz`` of what networks say that did not learn from them: ``rows``, and logits ``intents`` and
-``sentiments`` of these), ``scratch`` (a folder for checkpoints, from which a later run continues),
-``out`` (the graph ``task.onnx``), ``tested`` (a JSON list of texts to measure on, each a list of
-piece ids), ``whole`` (an ``.npy`` of what the network says of them in 32 bits), ``threads`` and
-``settings`` (those of :class:`.settings.TaskSettings`). ``[done/all]`` lines on standard error tell
-how far it is.
+and ``tags`` (all tokens, one after the other): indexes, -100 for unknown), ``sizes`` (of the
+heads), ``outside`` (index of out of scope, or -1), ``valid`` (how many of the lines, the last, are
+to calibrate on), ``again`` (whether these are learnt, too, once what they say of layers that did
+not learn them is known), ``lent`` (where there is none: how many of the lines, from the first, may
+be held out in turn instead), ``apart`` (an ``.npz`` of what networks say of lines that they did not
+learn: ``rows``, and logits ``intents`` and ``sentiments`` of these), ``scratch`` (a folder for
+checkpoints, from which a later run continues), ``out`` (the graph ``task.onnx``), ``tested`` (a
+JSON list of texts to measure on, each a list of piece ids), ``whole`` (an ``.npy`` of what the
+network says of them in 32 bits), ``threads`` and ``settings`` (those of
+:class:`.settings.TaskSettings`). ``[done/all]`` lines on standard error tell how far it is.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from converters.child import tell_progress
 from converters.encoder.body import Embedding, Trunk, Words, mean_pool
 from converters.encoder.linear import Linears, best_share, fit_linears
 from converters.encoder.rounds import EVALUATED, Data, Round
-from converters.encoder.settings import TaskSettings
+from converters.encoder.settings import UNKNOWN, TaskSettings
 from converters.encoder.smoothing import spread
 from converters.encoder.states import read_states
 from converters.encoder.task import Sizes, TaskNetwork
@@ -50,28 +50,44 @@ _ENOUGH: Final = 1000
 def fit(job: dict[str, Any]) -> None:
     torch.set_num_threads(job["threads"])
     file = E5File(Path(job["source"]))
-    data, judged = _read(job, file.shape.hidden)
+    data = _read(job, file.shape.hidden)
     settings = TaskSettings(**job["settings"])
-    parts = held_out(data.intents[: job["lent"]], settings.seed)
-    everything = list(range(len(data.intents)))
-    counts = [len(everything) - len(part) for part in parts] + [len(everything)] * settings.rounds
-    total = sum(map(settings.steps_for, counts))
-    work = _Work(job, file, data, judged, settings, total)
-    said = _said_apart(work, parts) if parts else None
+    valid = list(range(len(data.intents) - job["valid"], len(data.intents)))
+    learnt = _known(data.intents, [] if job["again"] else valid)
+    parts = _parts(job, data.intents, valid, settings.seed)
+    others = [_known(data.intents, part) for part in parts]
+    total = sum(settings.steps_for(len(rows)) for rows in others + [learnt] * settings.rounds)
+    work = _Work(job, file, data, settings, total)
+    said = [_said_apart(work, number, others[number], part) for number, part in enumerate(parts)]
     taught: list[Tensor] = []
     for turn in range(settings.rounds):
         teacher = torch.stack(taught).mean(0) if taught else None
-        round_ = work.trained(f"round-{turn}", turn, everything, teacher)
+        round_ = work.trained(f"round-{turn}", turn, learnt, teacher)
         if turn < settings.rounds - 1:
-            taught.append(round_.logits(everything)[0].log_softmax(-1))
-    linears = work.linears(everything)
-    said = said or _said_of_judged(work, round_, linears)
-    linears = replace(linears, share=best_share(said.trained, said.beside, said.wanted))
-    if parts:
-        _write_apart(said, linears.share, Path(job["apart"]))
+            taught.append(round_.logits(range(len(data.intents)))[0].log_softmax(-1))
+    linears = work.linears(learnt)
+    heard = _together(said or [_said(work, round_, linears, valid)])
+    linears = replace(linears, share=best_share(heard.trained, heard.beside, heard.wanted))
+    _write_apart(heard, linears.share, Path(job["apart"]))
     np.save(job["whole"], _whole(work, round_.average, linears), allow_pickle=False)
-    seen = [torch.from_numpy(data.states.batch([row])[0]) for row in spread(everything)]
+    seen = [torch.from_numpy(data.states.batch([row])[0]) for row in spread(learnt)]
     write_atomic(Path(job["out"]), round_.average.graph(work.sizes, linears, seen))
+
+
+def _known(intents: Tensor, less: Sequence[int]) -> list[int]:
+    """Lines with an intent to learn, but those ``less``."""
+    without = set(less)
+    rows: list[int] = torch.nonzero(intents != UNKNOWN)[:, 0].tolist()
+    return [row for row in rows if row not in without]
+
+
+def _parts(
+    job: dict[str, Any], intents: Tensor, valid: list[int], seed: int
+) -> Sequence[list[int]]:
+    """Lines that a network of their own does not learn, each part with its own."""
+    if not valid:
+        return held_out(intents[: job["lent"]], seed)
+    return [valid] if job["again"] else []
 
 
 @dataclass(slots=True)
@@ -81,7 +97,6 @@ class _Work:
     job: dict[str, Any]
     file: E5File
     data: Data
-    judged: Tensor
     settings: TaskSettings
     total: int
     done: int = 0
@@ -143,20 +158,22 @@ class _Said:
     rows: Sequence[int]
 
 
-def _said_of_judged(work: _Work, round_: Round, linears: Linears) -> _Said:
-    count = len(work.data.states.lengths)
-    return _said(work, round_, linears, list(range(count - len(work.judged), count)), work.judged)
+def _said_apart(work: _Work, number: int, learnt: Sequence[int], part: Sequence[int]) -> _Said:
+    """What is said of a part by a network that learnt from others (Stone, "Cross-Validatory Choice
+    and Assessment of Statistical Predictions", 1974)."""
+    round_ = work.trained(f"part-{number}", 0, learnt, None)
+    return _said(work, round_, work.linears(learnt), part)
 
 
-def _said_apart(work: _Work, parts: Sequence[list[int]]) -> _Said:
-    """What is said of each part by a network that learnt from the others (Stone,
-    "Cross-Validatory Choice and Assessment of Statistical Predictions", 1974)."""
-    said: list[_Said] = []
-    for number, part in enumerate(parts):
-        held = set(part)
-        rows = [row for row in range(len(work.data.intents)) if row not in held]
-        round_ = work.trained(f"part-{number}", 0, rows, None)
-        said.append(_said(work, round_, work.linears(rows), part, work.data.intents[part]))
+def _said(work: _Work, round_: Round, linears: Linears, rows: Sequence[int]) -> _Said:
+    states, chosen = work.data.states, list(rows)
+    trained, felt = round_.logits(rows)
+    features = map(torch.from_numpy, (states.vectors[chosen], states.pooled[chosen]))
+    wanted = work.data.intents[chosen]
+    return _Said(trained, linears.logits(*features), felt, wanted, rows)
+
+
+def _together(said: Sequence[_Said]) -> _Said:
     return _Said(
         torch.cat([one.trained for one in said]),
         torch.cat([one.beside for one in said]),
@@ -164,15 +181,6 @@ def _said_apart(work: _Work, parts: Sequence[list[int]]) -> _Said:
         torch.cat([one.wanted for one in said]),
         [row for one in said for row in one.rows],
     )
-
-
-def _said(
-    work: _Work, round_: Round, linears: Linears, rows: Sequence[int], wanted: Tensor
-) -> _Said:
-    states, chosen = work.data.states, list(rows)
-    trained, felt = round_.logits(rows)
-    features = map(torch.from_numpy, (states.vectors[chosen], states.pooled[chosen]))
-    return _Said(trained, linears.logits(*features), felt, wanted, rows)
 
 
 def _write_apart(said: _Said, share: float, path: Path) -> None:
@@ -199,14 +207,14 @@ def _whole(work: _Work, network: TaskNetwork, linears: Linears) -> npt.NDArray[n
     return found
 
 
-def _read(job: dict[str, Any], width: int) -> tuple[Data, Tensor]:
+def _read(job: dict[str, Any], width: int) -> Data:
     states = read_states(Path(job["states"]), width)
     with np.load(job["labels"], allow_pickle=False) as stored:
-        intents, sentiments, tags, judged = (
+        intents, sentiments, tags = (
             torch.from_numpy(stored[name].astype(np.int64))
-            for name in ("intents", "sentiments", "tags", "judged")
+            for name in ("intents", "sentiments", "tags")
         )
-    return Data(states, intents, sentiments, tags, job["outside"]), judged
+    return Data(states, intents, sentiments, tags, job["outside"])
 
 
 def _save(network: TaskNetwork, path: Path) -> None:

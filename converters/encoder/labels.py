@@ -132,6 +132,8 @@ def _tags(
     out = np.full(len(pieces.ids), UNKNOWN, np.int64)
     if row.entities is None or not tags:
         return out
+    if any(f"B-{kind}" not in tags for kind, _ in row.entities if kind not in RULED):
+        return out
     marked = np.zeros(len(text), np.int64)
     for kind, value in sorted(row.entities, key=lambda pair: (-len(pair[1]), pair)):
         if kind in RULED:

@@ -198,6 +198,25 @@ def test_without_lines_to_calibrate_on_parts_of_the_training_are_held_out_in_tur
     assert made.card.metrics["in_scope_argmax"] > 0.7
 
 
+def test_lines_to_calibrate_on_are_learnt_in_the_end_unless_they_are_measured_on(
+    data: Path, tmp_path: Path, device: Device
+) -> None:
+    slang = [f"gizmo {end}" for end in ("one", "two", "three", "four", "five", "six")]
+    rows = [{"text": text, "intent": "refund"} for text in slang]
+    lines(data / "valid.jsonl", rows[:4])
+    lines(data / "test.jsonl", rows[4:])
+    _trained(data, tmp_path / "learnt", device)
+    assert [_best(tmp_path / "learnt", device, text) for text in slang] == ["refund"] * 6
+    (data / "test.jsonl").unlink()
+    _trained(data, tmp_path / "apart", device)
+    assert [_best(tmp_path / "apart", device, text) for text in slang] != ["refund"] * 6
+
+
+def _best(bundle: Path, device: Device, text: str) -> str:
+    with opened_bundle(bundle, device.settings, device.base) as understander:
+        return understander.understand(text).candidates[0][0]
+
+
 @given(counts=st.lists(st.integers(1, 900), min_size=1, max_size=6), seed=st.integers(0, 99))
 def test_every_intent_gives_a_quarter_at_a_time_until_there_are_enough(
     counts: list[int], seed: int

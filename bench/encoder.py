@@ -26,6 +26,7 @@ from bench.report import report
 from converters.evaluate.metrics import expected_calibration_error
 from edge_runtime.bundles import ModelStore, bundle_files, shipped_folder
 from edge_runtime.config import Settings, load_settings
+from edge_runtime.knowledge.fusion import KeySet
 from edge_runtime.modelfiles import PIECES, WORDS
 from edge_runtime.nlu import Encoder, TextKind, Vectors, load_task
 from edge_runtime.nlu.e5file import E5File
@@ -131,12 +132,19 @@ def _retrieval(encoders: Mapping[str, Encode], root: Path) -> Iterator[Row]:
             "R@1": _share(found < 1) if found is not None else "",
             "R@5": _share(found < 5) if found is not None else "",
             "MRR": round(float((1 / (found + 1)).mean()), 4) if found is not None else "",
+            "R@1 as on a device": _share(_ranks(encode, data, centred=True) < 1) if data else "",
         }
 
 
-def _ranks(encode: Encode, data: Retrieval) -> np.ndarray:
-    """For each query how many wrong questions stand before the first right one."""
-    scores = encode(data.queries, "query") @ encode(data.corpus, "query").T
+def _ranks(encode: Encode, data: Retrieval, *, centred: bool = False) -> np.ndarray:
+    """For each query how many wrong questions stand before the first right one; ``centred`` as the
+    device's knowledge compares vectors, else by their plain product."""
+    queries, corpus = encode(data.queries, "query"), encode(data.corpus, "query")
+    if centred:
+        keys = KeySet(corpus, np.arange(len(corpus)))
+        scores = np.stack([keys.best(query, len(corpus)) for query in queries])
+    else:
+        scores = queries @ corpus.T
     ranks = [
         int((row > max(row[index] for index in gold)).sum())
         for row, gold in zip(scores, data.gold, strict=True)

@@ -52,6 +52,7 @@ def student(
     """Make the device's encoder out of the whole one: a smaller vocabulary, products in 8 bits.
 
     Kept are single characters, whatever the texts use, and the commonest pieces of each script.
+    Where lines name their language ("lang"), what tells languages apart is taken out of vectors.
     Heads are trained for one such encoder and work with no other.
 
     [bold]Examples[/]
@@ -59,10 +60,10 @@ def student(
     edge-convert student --out student --text lines/train.jsonl
     """
     with reported(as_json=json):
-        texts = [row.text for file in text for row in read_rows(file)]
+        rows = [row for file in text for row in read_rows(file)]
         with shown() as progress:
             source = whole_encoder(load_settings())
-            made = make_student(source, texts, target, pieces=pieces, fine=fine, progress=progress)
+            made = make_student(source, rows, target, pieces=pieces, fine=fine, progress=progress)
         if json:
             print_json(
                 {

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from torch import Tensor, nn
 
 from converters.encoder.body import Layer
-from converters.encoder.smoothing import Factors, rounded_weights
+from converters.encoder.smoothing import Products, Seen, made_up_weights, rounded_weights
 
 FloatArray = npt.NDArray[np.float32]
 Info = Sequence[int | str]
@@ -30,10 +30,10 @@ class Graph:
     """An ONNX graph under construction; names of values are handed from one method to the next.
 
     Args:
-        factors: by what inputs of products are divided before they are rounded.
+        seen: of which products the inputs are known.
     """
 
-    def __init__(self, factors: Factors | None = None) -> None:
+    def __init__(self, seen: Products | None = None) -> None:
         from onnx import helper, numpy_helper
 
         self._helper: Any = helper
@@ -41,7 +41,7 @@ class Graph:
         self._nodes: list[Any] = []
         self._constants: list[Any] = []
         self._count = 0
-        self._factors: Factors = factors or {}
+        self._seen: Products = seen or {}
 
     def serialize(self, inputs: Mapping[str, Info], outputs: Mapping[str, Info]) -> bytes:
         """The whole model; every input and output is float32."""
@@ -72,17 +72,26 @@ class Graph:
 
     def linear(self, x: str, layer: nn.Linear, output: str = "") -> str:
         """``x`` times the layer's weight, plus its bias."""
-        return self._product(x, layer.weight, layer.bias, self._factors.get(layer), output)
+        return self._product(x, layer.weight, layer.bias, self._seen.get(layer), output)
 
     def _product(
-        self, x: str, weight: Tensor, bias: Tensor, factor: Tensor | None = None, output: str = ""
+        self, x: str, weight: Tensor, bias: Tensor, seen: Seen | None, output: str = ""
     ) -> str:
-        """``x`` over ``factor`` (inputs), times ``weight`` (outputs, inputs), plus ``bias``."""
+        """``x`` times ``weight`` (outputs, inputs), plus ``bias``; where the inputs are known they
+        are divided first."""
+        if seen is not None:
+            x = self.op("Mul", [x, self.constant((1 / seen.factor).numpy())])
+        return self._divided(x, weight, bias, seen, output)
+
+    def _divided(
+        self, x: str, weight: Tensor, bias: Tensor, seen: Seen | None, output: str = ""
+    ) -> str:
+        """The same of an ``x`` that is divided already."""
         weight, added = weight.detach().float(), self.constant(bias.detach().float().numpy())
-        if factor is not None:
-            weight = weight * factor
-            x = self.op("Mul", [x, self.constant((1 / factor).numpy())])
-        steps, scales = rounded_weights(weight)
+        if seen is None:
+            steps, scales = rounded_weights(weight)
+        else:
+            steps, scales = made_up_weights(weight * seen.factor, seen.gram)
         quantized = [self._name("q") for _ in range(3)]
         node = self._helper.make_node("DynamicQuantizeLinear", [x], quantized)
         self._nodes.append(node)
@@ -100,38 +109,36 @@ class Graph:
         inputs = [x, weight, bias]
         return self.op("LayerNormalization", inputs, output, axis=-1, epsilon=layer.eps)
 
-    def layers(self, x: str, attended: str, layers: Iterable[nn.Module], output: str = "") -> str:
-        """Transformer layers one after the other; ``attended`` is :meth:`attended`."""
+    def layers(self, x: str, layers: Iterable[nn.Module], output: str = "") -> str:
+        """Transformer layers one after the other, for texts without padding."""
         stack = [layer for layer in layers if isinstance(layer, Layer)]
         for place, layer in enumerate(stack, 1):
-            x = self._layer(x, attended, layer, output if place == len(stack) else "")
+            x = self._layer(x, layer, output if place == len(stack) else "")
         return x
 
-    def attended(self, mask: str) -> str:
-        """The mask as attention wants it."""
-        return self.op("Cast", [mask], to=6)
+    def pooled(self, x: str) -> str:
+        """Mean over the tokens, (batch, width)."""
+        return self.op("ReduceMean", [x, self.constant(np.array([1], np.int64))], keepdims=0)
 
-    def pooled(self, x: str, mask: str) -> str:
-        """Mean over the tokens that are not padding, (batch, width)."""
-        weights = self.op("Unsqueeze", [mask, self.constant(np.array([2], np.int64))])
-        tokens = self.constant(np.array([1], np.int64))
-        total = self.op("ReduceSum", [self.op("Mul", [x, weights]), tokens], keepdims=0)
-        return self.op("Div", [total, self.op("ReduceSum", [weights, tokens], keepdims=0)])
+    def without(self, x: str, directions: Tensor) -> str:
+        """``x`` (batch, width) less what it has of orthonormal ``directions`` (k, width)."""
+        across = self.constant(directions.numpy())
+        shares = self.op("MatMul", [x, self.constant(directions.T.numpy())])
+        return self.op("Sub", [x, self.op("MatMul", [shares, across])])
 
     def unit(self, x: str, output: str = "") -> str:
         """Rows brought to length 1."""
         return self.op("LpNormalization", [x], output, axis=-1, p=2)
 
-    def _layer(self, x: str, attended: str, layer: Layer, output: str) -> str:
+    def _layer(self, x: str, layer: Layer, output: str) -> str:
         parts = [self._name("part") for _ in range(3)]
-        packed = self._product(x, *self._values_divided(layer), self._factors.get(layer.qkv))
+        packed = self._product(x, *self._values_divided(layer), self._seen.get(layer.qkv))
         self._nodes.append(
             self._helper.make_node("Split", [packed], parts, axis=-1, num_outputs=len(parts))
         )
-        context = self.op(
-            "MultiHeadAttention", [*parts, "", attended], domain=_MICROSOFT, num_heads=layer.heads
-        )
-        mixed = self._product(context, *self._multiplied(layer.mixed))
+        context = self.op("MultiHeadAttention", parts, domain=_MICROSOFT, num_heads=layer.heads)
+        seen = self._seen.get(layer.mixed)
+        mixed = self._divided(context, layer.mixed.weight, layer.mixed.bias, seen)
         x = self.norm(self.op("Add", [x, mixed]), layer.norm1)
         lifted = self.linear(self.op("Gelu", [self.linear(x, layer.inner)]), layer.outer)
         return self.norm(self.op("Add", [x, lifted]), layer.norm2, output)
@@ -140,16 +147,10 @@ class Graph:
         """Weight and bias of queries, keys and values. Attention only adds values up, so that what
         divides its result may as well divide them, at no cost."""
         weight, bias = layer.qkv.weight.detach().clone(), layer.qkv.bias.detach().clone()
-        factor = self._factors.get(layer.mixed)
-        if factor is not None:
-            weight[-len(factor) :] /= factor[:, None]
-            bias[-len(factor) :] /= factor
+        if (seen := self._seen.get(layer.mixed)) is not None:
+            weight[-len(seen.factor) :] /= seen.factor[:, None]
+            bias[-len(seen.factor) :] /= seen.factor
         return weight, bias
-
-    def _multiplied(self, product: nn.Linear) -> tuple[Tensor, Tensor]:
-        factor = self._factors.get(product)
-        weight = product.weight.detach()
-        return weight if factor is None else weight * factor, product.bias
 
     def _name(self, kind: str) -> str:
         self._count += 1

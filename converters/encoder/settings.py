@@ -11,7 +11,7 @@ UNKNOWN: Final = -100
 """Index of a label that a line does not have."""
 FEW: Final = 30
 """Lines of an intent below which it is told more than they say."""
-METHOD: Final = 4
+METHOD: Final = 5
 """Counts what else decides a result: what another method began or made is begun again."""
 _LEAST_STEPS: Final = 500
 _MOST_EPOCHS: Final = 40

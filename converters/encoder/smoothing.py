@@ -3,29 +3,43 @@
 Activations are rounded by their largest, and a few dimensions of this encoder are tens of times
 larger than the rest: nine tenths of what 8 bits cost came from these. Each input is divided by a
 factor and its weights are multiplied by it (Xiao et al., "SmoothQuant", ICML 2023); how strongly,
-is chosen for each product by the error that is left on texts (Lin et al., "AWQ", MLSys 2024).
+is chosen for each product by the error that is left on texts (Lin et al., "AWQ", MLSys 2024). Then
+weights are rounded one input after the other, and those still to come make up for what each loses
+(Frantar et al., "GPTQ", ICLR 2023).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from converters.encoder.body import Layer
 
-Factors = Mapping[nn.Linear, Tensor]
-"""By what each input of a product is divided, (inputs)."""
 
-_LARGEST: Final = 63
-"""Weights' largest step; processors without VNNI add two products of 8 bits in 16: with 7-bit
-weights that never overflows."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """What is known of a product's inputs: ``factor`` (inputs), by which each is divided, and
+    ``gram`` (inputs, inputs), the mean of their products with each other after that."""
+
+    factor: Tensor
+    gram: Tensor
+
+
+Products = Mapping[nn.Linear, Seen]
+
+_LARGEST: Final = 127
+"""Of two weights that stand side by side, the most steps together. Processors without VNNI add
+their products with 8-bit inputs in 16 bits, signed: 255 times 128, one more by rounding, fits."""
 _STEPS: Final = 255
 _STRENGTHS: Final = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 _LEAST: Final = 1e-4
+_DAMPING: Final = 0.01
 _SEEN: Final = 256
 _T = TypeVar("_T")
 
@@ -33,8 +47,41 @@ _T = TypeVar("_T")
 def rounded_weights(weight: Tensor) -> tuple[Tensor, Tensor]:
     """``weight`` (outputs, inputs) in whole steps, and the size of a step for each output (outputs,
     1)."""
-    scales = weight.abs().amax(1, keepdim=True).clamp_min(1e-12) / _LARGEST
+    scales = _scales(weight)
     return torch.round(weight / scales), scales
+
+
+@torch.no_grad()
+def made_up_weights(weight: Tensor, gram: Tensor) -> tuple[Tensor, Tensor]:
+    """As :func:`rounded_weights`, each input's rounding made up for by the next ones.
+
+    Args:
+        weight: (outputs, inputs).
+        gram: mean product of any two inputs, (inputs, inputs).
+    """
+    scales = _scales(weight)
+    left = (weight / scales).double()
+    damped = gram.double() + _DAMPING * gram.diagonal().mean().clamp_min(_LEAST) * torch.eye(
+        len(gram)
+    )
+    # What to add to the inputs to come, for each step that one is off (the paper's equation 3).
+    inverse = torch.linalg.cholesky(
+        torch.cholesky_inverse(torch.linalg.cholesky(damped)), upper=True
+    )
+    steps = torch.zeros_like(left)
+    for place in range(left.shape[1]):
+        beside = steps[:, place - 1].abs() if place % 2 else torch.ones(len(left))
+        most = (_LARGEST + 1 - beside).clamp_max(_LARGEST)
+        steps[:, place] = torch.round(left[:, place]).clamp(-most, most)
+        off = (left[:, place] - steps[:, place]) / inverse[place, place]
+        left[:, place + 1 :] -= off[:, None] * inverse[place, place + 1 :]
+    return steps.float(), scales
+
+
+def _scales(weight: Tensor) -> Tensor:
+    heights = functional.pad(weight.abs(), (0, weight.shape[1] % 2))
+    pairs = heights.reshape(len(heights), -1, 2).sum(2)
+    return pairs.amax(1, keepdim=True).clamp_min(1e-12) / _LARGEST
 
 
 def spread(texts: Sequence[_T]) -> Sequence[_T]:
@@ -45,19 +92,19 @@ def spread(texts: Sequence[_T]) -> Sequence[_T]:
 @torch.no_grad()
 def smoothing(
     layers: Iterable[nn.Module], states: Sequence[Tensor]
-) -> tuple[Factors, list[Tensor]]:
-    """Factors for all products of ``layers``, and the states behind the last of them.
+) -> tuple[Products, list[Tensor]]:
+    """What is known of all products of ``layers``, and the states behind the last of them.
 
     Args:
         layers: one behind the other, each a :class:`.body.Layer`.
         states: what goes into the first, one text each, (1, tokens, width).
     """
-    factors: dict[nn.Linear, Tensor] = {}
+    found: dict[nn.Linear, Seen] = {}
     states = list(states)
     for layer in (layer for layer in layers if isinstance(layer, Layer)):
         inputs, states = _observed(layer, states)
-        factors |= {product: _factor(product, seen) for product, seen in inputs.items()}
-    return factors, states
+        found |= {product: _seen(product, given) for product, given in inputs.items()}
+    return found, states
 
 
 def _observed(
@@ -79,6 +126,12 @@ def _observed(
 
 def _note(seen: list[Tensor], _: nn.Module, given: tuple[Tensor, ...]) -> None:
     seen.append(given[0][0])
+
+
+def _seen(product: nn.Linear, given: Sequence[Tensor]) -> Seen:
+    factor = _factor(product, given)
+    inputs = torch.cat(list(given)) / factor
+    return Seen(factor, inputs.T @ inputs / len(inputs))
 
 
 def _factor(product: nn.Linear, seen: Sequence[Tensor]) -> Tensor:

@@ -12,10 +12,11 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from converters.dataset import Row
 from converters.encoder.states import MAX_TOKENS, PREFIX
 from converters.encoder.vocabulary import DEFAULT_FINE, DEFAULT_PIECES, choose_pieces
 from converters.encoder.words import words_file
@@ -31,6 +32,11 @@ from edge_runtime.modelfiles import EMBEDDING, PIECES, TRUNK, WORDS
 from edge_runtime.nlu.e5file import E5File, Shape
 from edge_runtime.nlu.student import STUDENT_BASE
 from edge_runtime.nlu.tokenizer import Tokenizer, piece_index
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from converters.encoder.body import Embedding, Trunk, Words
 
 ENCODER: Final = "multilingual-e5-small-q4"
 SOURCE: Final = "e5-small-q4.bin"
@@ -50,7 +56,7 @@ class StudentBase:
 
 def make_student(
     source: Path,
-    texts: Iterable[str],
+    rows: Iterable[Row],
     out: Path,
     *,
     pieces: int = DEFAULT_PIECES,
@@ -61,8 +67,8 @@ def make_student(
 
     Args:
         source: ``e5-small-q4.bin``.
-        texts: what customers say, in every language wanted; decides which pieces are kept, and
-            how products are rounded.
+        rows: what customers say, in every language wanted; decides which pieces are kept, how
+            products are rounded and, by the languages named, what is taken out of vectors.
         out: a folder that does not exist yet.
         pieces: how many pieces to keep.
         fine: how many of them, the most used, keep their rows of 4 bits; the others get 2.
@@ -76,14 +82,15 @@ def make_student(
     if out.exists():
         raise OptionError(f"{out} exists already.", hint="Name a new folder, or remove it.")
     file = E5File(source)
-    said = list(dict.fromkeys(texts))
+    rows = list(rows)
+    said = list(dict.fromkeys(row.text for row in rows))
     if not said:
         raise OptionError(
             "There is no text to choose pieces and rounding by.",
             hint="Name files with what customers say.",
         )
     kept = choose_pieces(file, said, pieces, progress=progress)
-    files = {WORDS: words_file(file, kept, fine)}
+    files = {WORDS: words_file(file, kept, fine, progress)}
     with storage_errors(out):
         partial = out.with_name(f".{out.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
@@ -96,7 +103,7 @@ def make_student(
             write_atomic(partial / "files" / PIECES, files[PIECES])
             tokenizer = Tokenizer(words, partial / "files" / PIECES)
             progress("rounding products", 0.5)
-            for name, content in _graphs(file, words, tokenizer, said).items():
+            for name, content in _graphs(file, words, tokenizer, rows).items():
                 files[name] = content
                 write_atomic(partial / "files" / name, content)
             manifest = bundle_manifest(out.name, files, LICENCE)
@@ -145,29 +152,49 @@ def depth_of(shape: Shape) -> int:
 
 
 def _graphs(
-    file: E5File, words: E5File, tokenizer: Tokenizer, said: Sequence[str]
+    file: E5File, words: E5File, tokenizer: Tokenizer, rows: Sequence[Row]
 ) -> dict[str, bytes]:
-    """The graphs of trunk and embedding, products rounded by what is ``said``."""
+    """The graphs of trunk and embedding, products rounded by what is said."""
     # Imported late: it brings torch.
     from converters.encoder.body import Embedding, Trunk, Words
     from converters.encoder.graph import ROWS, Graph
     from converters.encoder.smoothing import smoothing, spread
 
-    width = file.shape.hidden
-    depth = depth_of(file.shape)
+    width, depth = file.shape.hidden, depth_of(file.shape)
     trunk, embedding = Trunk(file, depth), Embedding(file, depth)
     table = Words(words)
+    said = list(dict.fromkeys(row.text for row in rows))
     seen = [tokenizer.pieces(text, MAX_TOKENS, PREFIX).ids for text in spread(said)]
     states = [trunk.norm(table.batch([ids])[0]).detach() for ids in seen]
-    factors, states = smoothing(trunk.layers, states)
-    graph = Graph(factors)
+    known, states = smoothing(trunk.layers, states)
+    graph = Graph(known)
     lower = graph.norm("embeddings", trunk.norm)
-    graph.layers(lower, graph.attended("mask"), trunk.layers, output="hidden")
-    inputs = {"embeddings": (*ROWS, width), "mask": ROWS}
+    graph.layers(lower, trunk.layers, output="hidden")
+    inputs = {"embeddings": (*ROWS, width)}
     made = {TRUNK: graph.serialize(inputs, {"hidden": (*ROWS, width)})}
-    factors, _ = smoothing(embedding.layers, states)
-    graph = Graph(factors)
-    upper = graph.layers("hidden", graph.attended("mask"), embedding.layers)
-    graph.unit(graph.pooled(upper, "mask"), output="vectors")
-    inputs = {"hidden": (*ROWS, width), "mask": ROWS}
+    known, _ = smoothing(embedding.layers, states)
+    graph = Graph(known)
+    pooled = graph.pooled(graph.layers("hidden", embedding.layers))
+    directions = _language_directions(rows, tokenizer, table, trunk, embedding)
+    if directions is not None:
+        pooled = graph.without(pooled, directions)
+    graph.unit(pooled, output="vectors")
+    inputs = {"hidden": (*ROWS, width)}
     return made | {EMBEDDING: graph.serialize(inputs, {"vectors": ("batch", width)})}
+
+
+def _language_directions(
+    rows: Sequence[Row], tokenizer: Tokenizer, table: Words, trunk: Trunk, embedding: Embedding
+) -> Tensor | None:
+    """What vectors of several languages differ by, (languages - 1, width); ``None`` for one."""
+    import torch
+
+    from converters.encoder.languages import by_language, language_directions
+
+    means = []
+    for texts in by_language(rows).values():
+        ids = [tokenizer.pieces(text, MAX_TOKENS, PREFIX).ids for text in texts]
+        with torch.inference_mode():
+            embeddings, mask = table.batch(ids)
+            means.append(embedding(trunk(embeddings, mask), mask).mean(0))
+    return language_directions(torch.stack(means)) if means else None

@@ -73,11 +73,11 @@ class TaskNetwork(nn.Module):
         """The network and ``linears`` as ``task.onnx``, products rounded by the states ``seen``,
         one text each, (1, tokens, width)."""
         width = self.intent.in_features
-        factors, _ = smoothing(self.layers, seen)
-        graph = Graph(factors)
-        states = graph.layers("hidden", graph.attended("mask"), self.layers)
-        pooled = graph.pooled(states, "mask")
-        beside = linears.graph(graph, "vectors", graph.pooled("hidden", "mask"))
+        known, _ = smoothing(self.layers, seen)
+        graph = Graph(known)
+        states = graph.layers("hidden", self.layers)
+        pooled = graph.pooled(states)
+        beside = linears.graph(graph, "vectors", graph.pooled("hidden"))
         graph.op("Add", [graph.linear(pooled, self.intent), beside], "intent")
         outputs: dict[str, tuple[int | str, ...]] = {"intent": (*ROWS[:1], sizes.intents)}
         for name, source, size in (
@@ -90,7 +90,7 @@ class TaskNetwork(nn.Module):
                 rows = ROWS if name == "entities" else ROWS[:1]
                 outputs[name] = (*rows, size)
         vectors = (*ROWS[:1], width)
-        inputs = {"hidden": (*ROWS, width), "mask": ROWS, "vectors": vectors}
+        inputs = {"hidden": (*ROWS, width), "vectors": vectors}
         return graph.serialize(inputs, outputs)
 
 

@@ -26,7 +26,7 @@ from edge_runtime.nlu.e5file import E5File, Vocabulary
 from edge_runtime.nlu.tokenizer import Tokenizer, piece_index
 
 DEFAULT_PIECES: Final = 90_000
-DEFAULT_FINE: Final = 30_000
+DEFAULT_FINE: Final = 34_000
 """How many of the pieces have rows of 4 bits; the others, the least used, have 2."""
 _MARK: Final = "\u2581"
 _LIMIT: Final = 512

@@ -8,13 +8,15 @@ from typing import Final
 
 import numpy as np
 
-from edge_runtime.nlu.e5file import MAGIC, RARE_ROWS, WORD_ROWS, E5File
-from edge_runtime.nlu.rows import BLOCK, FLOAT32, FOUR_BITS, TWO_BITS, quantize_coarse
+from converters.encoder.trellis import quantize_trellis
+from converters.progress import Report, silent
+from edge_runtime.nlu.e5file import MAGIC, RARE_MEAN, RARE_ROWS, WORD_ROWS, E5File
+from edge_runtime.nlu.rows import BLOCK, FLOAT16, FLOAT32, FOUR_BITS, TWO_BITS
 
-_VERSION: Final = 2
+_VERSION: Final = 3
 
 
-def words_file(file: E5File, pieces: Sequence[int], fine: int) -> bytes:
+def words_file(file: E5File, pieces: Sequence[int], fine: int, progress: Report = silent) -> bytes:
     """The container with only ``pieces`` (ids of ``file``), renumbered in that order.
 
     Rows of the first ``fine`` are copied as they are, the others stored in 2 bits: the layout is
@@ -40,12 +42,15 @@ def words_file(file: E5File, pieces: Sequence[int], fine: int) -> bytes:
     kinds = file.floats("emb.type", shape.token_types, shape.hidden)
     tensors = [
         (WORD_ROWS, FOUR_BITS, len(words) * shape.hidden, words.tobytes()),
-        ("emb.pos", FLOAT32, positions.size, positions.astype("<f4").tobytes()),
+        ("emb.pos", FLOAT16, positions.size, positions.astype("<f2").tobytes()),
         ("emb.type", FLOAT32, kinds.size, kinds.astype("<f4").tobytes()),
     ]
     if rare := list(pieces[fine:]):
-        rows = quantize_coarse(file.words(rare))
-        tensors.append((RARE_ROWS, TWO_BITS, len(rare) * shape.hidden, rows.tobytes()))
+        rows = file.words(rare)
+        mean = rows.mean(axis=0, dtype=np.float64).astype("<f4")
+        packed = quantize_trellis(rows - mean, progress)
+        tensors.append((RARE_ROWS, TWO_BITS, rows.size, packed.tobytes()))
+        tensors.append((RARE_MEAN, FLOAT32, mean.size, mean.tobytes()))
     return head + _tensors(tensors, len(head))
 
 

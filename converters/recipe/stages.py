@@ -38,7 +38,7 @@ _CODE: Final[Mapping[str, str]] = {
     "distill": "1",
     "quantize": "1",
     "evaluate": "2",
-    "student": "3",
+    "student": "4",
     "train-nlu": str(METHOD),
     "bundle": "1",
 }

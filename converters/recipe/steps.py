@@ -194,11 +194,10 @@ def make_base(options: schema.Student) -> Run:
         from converters.encoder.student import make_student
 
         files = sorted(inputs["lines"].glob("*.jsonl"))
-        texts = [row.text for file in files for row in read_rows(file)]
         if not (out / BASE).exists():
             make_student(
                 inputs["encoder"] / SOURCE,
-                texts,
+                [row for file in files for row in read_rows(file)],
                 out / BASE,
                 pieces=options.pieces,
                 fine=options.fine_pieces,

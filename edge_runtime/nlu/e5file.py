@@ -1,15 +1,15 @@
 """Reader of ``e5-small-q4.bin``: multilingual-e5-small with 4-bit weights and its vocabulary.
 
-A student's file has the same layout, rare pieces may come last with rows of 2 bits (version 2).
+A student's file has the same layout, rare pieces may come last with rows of 2 bits (version 3).
 
 Layout (little endian): magic ``E5S1``, uint32 version; int32 hidden, layers, heads, feed-forward,
 vocabulary, positions, token types; float32 LayerNorm epsilon; int32 quantisation block; int32
 pieces and the ids of bos, eos, pad, unk; uint64 text length; uint32 offsets (pieces + 1); float32
 scores; piece text; int32 normalisation entries and their uint32 length, each entry a uint32 code
 point, uint8 count and uint32 replacements; int32 tensors, each uint16 name length, name, uint8
-type (0 float32, 1 4-bit, 2 2-bit), uint32 elements, uint64 offset and uint64 bytes; the data. Bits
-are laid out as :mod:`.rows` says. ``emb.word`` has the rows of the first pieces and ``emb.rare``,
-where there is one, those of the others.
+type (0 float32, 1 4-bit, 2 2-bit, 3 float16), uint32 elements, uint64 offset and uint64 bytes; the
+data. Bits are laid out as :mod:`.rows` says. ``emb.word`` has the rows of the first pieces and
+``emb.rare``, where there is one, those of the others less ``emb.rare.mean``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -28,20 +28,23 @@ from edge_runtime.errors import ModelCorruptError, ModelMissingError
 from edge_runtime.nlu.rows import (
     BLOCK,
     BLOCK_BYTES,
+    FLOAT16,
     FLOAT32,
     FOUR_BITS,
     TWO_BITS,
     ByteArray,
     FloatArray,
     dequantize,
-    dequantize_coarse,
+    dequantize_trellis,
     stored_bytes,
 )
 
 MAGIC: Final = b"E5S1"
 WORD_ROWS: Final = "emb.word"
 RARE_ROWS: Final = "emb.rare"
-_VERSIONS: Final = (1, 2)
+RARE_MEAN: Final = "emb.rare.mean"
+_VERSIONS: Final = (1, 3)
+_FLOATS: Final = {FLOAT32: "<f4", FLOAT16: "<f2"}
 _MAX_FILE_BYTES: Final = 512 * 2**20
 _MAX_PIECES: Final = 1_000_000
 _MAX_PIECE_BYTES: Final = 255
@@ -141,7 +144,7 @@ class E5File:
         rows[fine] = dequantize(raw.reshape(-1, width // BLOCK, BLOCK_BYTES))
         if not fine.all():
             raw = self._raw(RARE_ROWS, TWO_BITS, (places[~fine] - count).tolist())
-            rows[~fine] = dequantize_coarse(raw)
+            rows[~fine] = dequantize_trellis(raw) + self.floats(RARE_MEAN, width)
         return rows
 
     def _raw(self, name: str, kind: int, indexes: Sequence[int]) -> ByteArray:
@@ -167,14 +170,14 @@ class E5File:
         self._file.close()
 
     def floats(self, name: str, *shape: int) -> FloatArray:
-        """A float32 tensor as an array of ``shape``.
+        """A tensor of floats as a float32 array of ``shape``.
 
         Raises:
             ModelCorruptError: it is missing, of another type or of another size.
         """
-        tensor = self._tensor(name, FLOAT32, int(np.prod(shape)))
-        flat = np.frombuffer(self._map, "<f4", tensor.elements, tensor.offset)
-        return flat.reshape(shape)
+        tensor = self._tensor(name, _FLOATS, int(np.prod(shape)))
+        flat = np.frombuffer(self._map, _FLOATS[tensor.dtype], tensor.elements, tensor.offset)
+        return flat.astype(np.float32, copy=False).reshape(shape)
 
     def blocks(self, name: str, rows: int, columns: int) -> ByteArray:
         """A 4-bit tensor as raw blocks, uint8 of shape (rows, columns / 32, 18).
@@ -182,7 +185,7 @@ class E5File:
         Raises:
             ModelCorruptError: it is missing, of another type or of another size.
         """
-        tensor = self._tensor(name, FOUR_BITS, rows * columns)
+        tensor = self._tensor(name, (FOUR_BITS,), rows * columns)
         size = stored_bytes(FOUR_BITS, tensor.elements, columns)
         raw = self._data[tensor.offset : tensor.offset + size]
         return raw.reshape(rows, columns // BLOCK, BLOCK_BYTES)
@@ -208,7 +211,7 @@ class E5File:
     def _read_shape(self) -> Shape:
         magic, version = self._unpack("4sI")
         if magic != MAGIC or version not in _VERSIONS:
-            raise self._corrupt("is not an E5S1 file of version 1 or 2")
+            raise self._corrupt("is not an E5S1 file of version 1 or 3")
         hidden, layers, heads, forward, words, positions, types = self._unpack("7i")
         (epsilon,) = self._unpack("f")
         (block,) = self._unpack("i")
@@ -289,8 +292,8 @@ class E5File:
             tensors[name] = _Tensor(dtype, elements, offset)
         return tensors
 
-    def _tensor(self, name: str, dtype: int, elements: int) -> _Tensor:
+    def _tensor(self, name: str, kinds: Container[int], elements: int) -> _Tensor:
         tensor = self._tensors.get(name)
-        if tensor is None or tensor.dtype != dtype or tensor.elements != elements:
+        if tensor is None or tensor.dtype not in kinds or tensor.elements != elements:
             raise self._corrupt(f"lacks tensor '{name}' of the right size")
         return tensor

@@ -70,13 +70,11 @@ class StudentNetwork:
         return self._hidden((words + self._positions[: len(ids)])[None])
 
     def _hidden(self, embeddings: Vectors) -> Vectors:
-        feeds = {"embeddings": embeddings, "mask": _mask(embeddings)}
-        return self._trunk.run(["hidden"], feeds)[0]
+        return self._trunk.run(["hidden"], {"embeddings": embeddings})[0]
 
     def vector(self, hidden: Vectors) -> Vectors:
         """The unit-norm vector (dimension) of the text behind ``hidden``."""
-        feeds = {"hidden": hidden, "mask": _mask(hidden)}
-        found = self._embedding.run(["vectors"], feeds)[0]
+        found = self._embedding.run(["vectors"], {"hidden": hidden})[0]
         if found.shape != (1, self.words.shape.hidden):
             raise EngineError("The encoder's embedding graph gives no vector of the agreed form.")
         vector: Vectors = found[0]
@@ -111,13 +109,13 @@ class _Heads:
         missing = self._wanted.keys() - self._session.outputs.keys()
         if missing:
             raise EngineError(f"The task graph lacks the output '{min(missing)}'.")
-        if not {"hidden"} <= self._inputs <= {"hidden", "mask", "vectors"}:
-            raise EngineError("The task graph asks for other inputs than hidden, mask, vectors.")
+        if not {"hidden"} <= self._inputs <= {"hidden", "vectors"}:
+            raise EngineError("The task graph asks for other inputs than hidden and vectors.")
 
     def read(
         self, hidden: Vectors, vector: Vectors, spans: tuple[tuple[int, int], ...]
     ) -> TaskOutput:
-        given = {"hidden": hidden, "mask": _mask(hidden), "vectors": vector[None]}
+        given = {"hidden": hidden, "vectors": vector[None]}
         feeds = {name: given[name] for name in self._inputs}
         logits = dict(zip(self._wanted, self._session.run(list(self._wanted), feeds), strict=True))
         tokens = hidden.shape[1]
@@ -134,11 +132,6 @@ class _Heads:
             logits.get("entities", np.zeros((1, tokens, 0), np.float32))[0],
             spans,
         )
-
-
-def _mask(states: Vectors) -> Vectors:
-    """Of one text alone, which has no padding."""
-    return np.ones(states.shape[:2], np.float32)
 
 
 def _sizes(labels: TaskLabels) -> dict[str, int]:

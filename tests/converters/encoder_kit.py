@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from nlu.student_kit import PIECES
 
+from converters.dataset import Row
 from converters.encoder import vocabulary
 from converters.encoder.student import make_student
 from converters.train_nlu import Device
@@ -51,11 +52,19 @@ def tiny_e5(path: Path, seed: int = 0) -> Path:
     return path
 
 
+def said(*texts: str, language: str | None = None) -> list[Row]:
+    """What customers say, unlabelled."""
+    return [
+        Row(line, text, None, sentiment=None, entities=None, language=language)
+        for line, text in enumerate(texts, 1)
+    ]
+
+
 def tiny_device(folder: Path) -> Device:
     """What heads are trained for in tests; the pack is ``retail``."""
     source = tiny_e5(folder / "e5.bin")
     if not (folder / "base").exists():
-        make_student(source, ["refund order jacket"], folder / "base", pieces=len(PIECES))
+        make_student(source, said("refund order jacket"), folder / "base", pieces=len(PIECES))
     return Device(bundle_files(folder / "base"), source, load_settings(pack="retail"))
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from encoder_kit import tiny_e5
+import torch
+from encoder_kit import said, tiny_e5
 from nlu.student_kit import PIECES
 from typer.testing import CliRunner
 
 from converters.cli import app
 from converters.encoder.body import Embedding, Trunk, Words
+from converters.encoder.languages import by_language, language_directions
 from converters.encoder.student import depth_of, make_student
 from converters.encoder.vocabulary import _by_words, _common, choose_pieces
 from converters.errors import OptionError
@@ -99,7 +102,7 @@ def test_numbers_and_phrases_stay_though_no_list_of_words_has_them() -> None:
 
 
 def test_rare_pieces_get_rows_of_two_bits(source: Path, tmp_path: Path) -> None:
-    made = make_student(source, ["order"], tmp_path / "base", pieces=48, fine=20)
+    made = make_student(source, said("order"), tmp_path / "base", pieces=48, fine=20)
     whole, words = E5File(source), E5File(made.path / "files" / "words.bin")
     old = [whole.vocabulary.piece(index) for index in range(whole.vocabulary.count)]
     assert "\u2581order".encode() in [words.vocabulary.piece(index) for index in range(20)]
@@ -111,7 +114,7 @@ def test_rare_pieces_get_rows_of_two_bits(source: Path, tmp_path: Path) -> None:
 
 
 def test_the_students_vectors_are_those_of_the_whole_encoder(source: Path, tmp_path: Path) -> None:
-    made = make_student(source, ["refund order"], tmp_path / "base", pieces=len(PIECES))
+    made = make_student(source, said("refund order"), tmp_path / "base", pieces=len(PIECES))
     files = bundle_files(made.path)
     file = E5File(source)
     texts = ["refund order", "a blue jacket", "退款"]
@@ -127,8 +130,45 @@ def test_the_students_vectors_are_those_of_the_whole_encoder(source: Path, tmp_p
     assert np.allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
 
 
+def test_what_tells_languages_apart_is_taken_out_of_vectors(source: Path, tmp_path: Path) -> None:
+    english = [f"refund {a}{b}" for a in "abcdefgh" for b in "abcdefgh"]
+    chinese = [f"退款{a}{b}" for a in "abcdefgh" for b in "abcdefgh"]
+    texts = [*said(*english, language="en"), *said(*chinese, language="zh")]
+
+    def apart(base: Path) -> float:
+        """How far the languages' means lie apart, by how far texts of one do."""
+        encoder = Encoder(bundle_files(base), 1)
+        one, other = (encoder.encode(part, "query") for part in (english, chinese))
+        encoder.close()
+        spread = np.linalg.norm(one - one.mean(0), axis=1).mean()
+        return float(np.linalg.norm(one.mean(0) - other.mean(0)) / spread)
+
+    make_student(source, texts, tmp_path / "base", pieces=len(PIECES))
+    unnamed = [replace(row, language=None) for row in texts]
+    make_student(source, unnamed, tmp_path / "as-it-is", pieces=len(PIECES))
+    assert apart(tmp_path / "base") < apart(tmp_path / "as-it-is") / 5
+
+
+def test_a_language_with_few_texts_or_alone_says_nothing() -> None:
+    many = [f"text {number}" for number in range(1000)]
+    few = said("ein Text", "noch ein Text", language="de")
+    assert by_language([*said(*many, language="en"), *few]) == {}
+    found = by_language([*said(*many, language="en"), *said(*many[:60], *many[:60], language="fr")])
+    assert {language: len(texts) for language, texts in found.items()} == {"en": 300, "fr": 60}
+    assert found["en"][-1] > "text 8"
+
+
+def test_directions_are_those_that_means_differ_by() -> None:
+    random = np.random.default_rng(0)
+    means = torch.from_numpy(random.normal(size=(4, 16)).astype(np.float32)) + 5
+    found = language_directions(means)
+    assert torch.allclose(found @ found.T, torch.eye(3), atol=1e-5)
+    rest = means - means @ found.T @ found
+    assert torch.allclose(rest, rest[:1].expand_as(rest), atol=1e-4)
+
+
 def test_a_trimmed_vocabulary_reads_the_same_rows(source: Path, tmp_path: Path) -> None:
-    made = make_student(source, ["order"], tmp_path / "base", pieces=48)
+    made = make_student(source, said("order"), tmp_path / "base", pieces=48)
     whole, words = E5File(source), E5File(made.path / "files" / "words.bin")
     assert words.vocabulary.count == made.pieces < whole.vocabulary.count
     old = [whole.vocabulary.piece(index) for index in range(whole.vocabulary.count)]
@@ -139,7 +179,7 @@ def test_a_trimmed_vocabulary_reads_the_same_rows(source: Path, tmp_path: Path) 
 
 def test_making_it_twice_gives_the_same_bundle(source: Path, tmp_path: Path) -> None:
     digests = {
-        make_student(source, ["order"], tmp_path / name / "base", pieces=48).digest
+        make_student(source, said("order"), tmp_path / name / "base", pieces=48).digest
         for name in ("a", "b")
     }
     assert len(digests) == 1
@@ -147,7 +187,7 @@ def test_making_it_twice_gives_the_same_bundle(source: Path, tmp_path: Path) -> 
 
 def test_without_a_text_nothing_can_be_chosen(source: Path, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="no text"):
-        make_student(source, [], tmp_path / "base", pieces=48)
+        make_student(source, said(), tmp_path / "base", pieces=48)
     assert not (tmp_path / "base").exists()
 
 
@@ -155,7 +195,7 @@ def test_a_damaged_source_leaves_nothing(source: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.bin"
     broken.write_bytes(source.read_bytes()[:3000])
     with pytest.raises(ModelCorruptError):
-        make_student(broken, ["order"], tmp_path / "base", pieces=48)
+        make_student(broken, said("order"), tmp_path / "base", pieces=48)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["broken.bin"]
 
 

@@ -86,16 +86,11 @@ def graph(
 
 
 HIDDEN = ("batch", "tokens", WIDTH)
-MASK = ("batch", "tokens")
 
 
 def trunk() -> bytes:
-    nodes = [
-        helper.make_node("Unsqueeze", ["mask", "last"], ["weights"]),
-        helper.make_node("Mul", ["embeddings", "weights"], ["hidden"]),
-    ]
-    inputs = {"embeddings": HIDDEN, "mask": MASK}
-    return graph(nodes, inputs, {"hidden": HIDDEN}, {"last": np.array([2], np.int64)})
+    nodes = [helper.make_node("Identity", ["embeddings"], ["hidden"])]
+    return graph(nodes, {"embeddings": HIDDEN}, {"hidden": HIDDEN})
 
 
 def embedding() -> bytes:
@@ -105,7 +100,7 @@ def embedding() -> bytes:
         helper.make_node("LpNormalization", ["moved"], ["vectors"], axis=-1, p=2),
     ]
     constants = {"axis": np.array([1], np.int64), "little": np.array([1e-6], np.float32)}
-    return graph(nodes, {"hidden": HIDDEN, "mask": MASK}, {"vectors": ("batch", WIDTH)}, constants)
+    return graph(nodes, {"hidden": HIDDEN}, {"vectors": ("batch", WIDTH)}, constants)
 
 
 def heads(
@@ -137,7 +132,7 @@ def heads(
         nodes.append(helper.make_node("Add", [f"{name}.x", f"{name}.b"], [name]))
         rows = ("batch", "tokens") if name == "entities" else ("batch",)
         outputs[name] = (*rows, size)
-    inputs: dict[str, Sequence[Any]] = {"hidden": HIDDEN, "mask": MASK}
+    inputs: dict[str, Sequence[Any]] = {"hidden": HIDDEN}
     if extra_input:
         inputs[extra_input] = ("batch",)
     return graph(nodes, inputs, outputs, constants)

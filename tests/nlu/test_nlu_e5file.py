@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from edge_runtime.errors import ModelCorruptError, ModelMissingError
 from edge_runtime.nlu.e5file import E5File
-from edge_runtime.nlu.rows import COARSE_LEVELS, dequantize, dequantize_coarse, quantize_coarse
+from edge_runtime.nlu.rows import dequantize, dequantize_trellis, pack_trellis, trellis_levels
 
 _PIECES = ("<s>", "<pad>", "</s>", "<unk>", "\u2581", "\u2581a", "b", "ab")
 
@@ -24,7 +24,7 @@ def _tiny(rare: int = 0) -> bytes:
     offsets = np.cumsum([0, *map(len, text)]).astype("<u4").tobytes()
     scores = np.array([0, 0, 0, 0, -2, -3, -4, -5], "<f4").tobytes()
     head = b"E5S1" + struct.pack(
-        "<I7ifi", 2 if rare else 1, 32, 1, 1, 32, len(text), 8, 1, 1e-12, 32
+        "<I7ifi", 3 if rare else 1, 32, 1, 1, 32, len(text), 8, 1, 1e-12, 32
     )
     head += struct.pack("<5iQ", len(text), 0, 2, 1, 3, len(b"".join(text)))
     norm = struct.pack("<IBI", 0x41, 1, 0x61)
@@ -35,11 +35,12 @@ def _tiny(rare: int = 0) -> bytes:
         coarse = b"".join(
             struct.pack("<e", 1 + row) + bytes([0b11100100] * 8) for row in range(rare)
         )
-        tensors.append((b"emb.rare", 2, coarse))
+        mean = np.arange(32, dtype="<f4").tobytes()
+        tensors += [(b"emb.rare", 2, coarse), (b"emb.rare.mean", 0, mean)]
     directory, data = struct.pack("<i", len(tensors)), b""
-    start = len(head) + 4 + len(tensors) * (2 + 8 + 21)
+    start = len(head) + 4 + sum(2 + len(name) + 21 for name, *_ in tensors)
     for name, kind, content in tensors:
-        elements = 32 * (len(text) - rare if kind == 1 else rare)
+        elements = 32 * (1, len(text) - rare, rare)[kind]
         directory += struct.pack("<H", len(name)) + name
         directory += struct.pack("<BIQQ", kind, elements, start + len(data), len(content))
         data += content
@@ -126,21 +127,51 @@ def test_rare_pieces_have_rows_of_two_bits(tmp_path: Path) -> None:
     path.write_bytes(_tiny(rare=3))
     file = E5File(path)
     rows = file.words([7, 0, 5])
-    assert np.allclose(rows[0], np.tile(COARSE_LEVELS, 8) * 3)
+    levels, mean = trellis_levels(), np.arange(32)
+    # Codes 0, 1, 2, 3 over and over: from the fifth weight on, every fourth has the same window.
+    assert rows[0, 0] == pytest.approx(levels[0] * 3)
+    assert rows[0, 3] == pytest.approx(levels[0b00_01_10_11] * 3 + 3, rel=1e-5)
+    assert np.allclose(rows[0, 7::4], levels[0b11_00_01_10_11] * 3 + mean[7::4], rtol=1e-5)
     assert np.array_equal(rows[1:2], E5File(path).words([1]))
-    assert np.allclose(rows[2], np.tile(COARSE_LEVELS, 8))
+    assert np.allclose(rows[2] - mean, (rows[0] - mean) / 3, atol=1e-5)
     with pytest.raises(ModelCorruptError):
         file.words([8])
 
 
+@given(
+    windows=st.lists(st.integers(min_value=0, max_value=3), min_size=8, max_size=64).map(
+        lambda codes: codes[: len(codes) // 4 * 4]
+    )
+)
+def test_a_level_is_that_of_a_weight_s_bits_and_of_those_of_the_four_before(
+    windows: list[int],
+) -> None:
+    packed = pack_trellis(np.array([windows], np.uint16), np.array([[2.0]], np.float32))
+    (read,) = dequantize_trellis(packed)
+    past = 0
+    for code, value in zip(windows, read, strict=True):
+        past = (past << 2 | code) & 0x3FF
+        mixed = past * 34038481 + 76625530 & 0xFFFFFFFF
+        assert value == pytest.approx((sum(mixed.to_bytes(4, "big")) - 510) / 147.8 * 2, rel=1e-5)
+
+
 def test_a_table_without_the_rows_of_its_rare_pieces_is_refused(tmp_path: Path) -> None:
-    content = _tiny(rare=3).replace(b"emb.rare", b"emb.rara")
+    content = _tiny(rare=3).replace(b"emb.rare" + b"\2", b"emb.rara" + b"\2")
     path = tmp_path / "lost.bin"
     path.write_bytes(content)
     file = E5File(path)
     assert file.words([4]).shape == (1, 32)
     with pytest.raises(ModelCorruptError):
         file.words([4, 5])
+
+
+def test_rare_rows_without_their_mean_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "lost.bin"
+    path.write_bytes(_tiny(rare=3).replace(b"emb.rare.mean", b"emb.rare.main"))
+    file = E5File(path)
+    assert file.words([4]).shape == (1, 32)
+    with pytest.raises(ModelCorruptError):
+        file.words([5])
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -161,16 +192,3 @@ def test_damage_to_a_file_with_rare_pieces_never_escapes_as_another_error(
     except ModelCorruptError:
         return
     assert file.vocabulary.count <= file.shape.vocabulary
-
-
-def test_two_bits_keep_most_of_a_row() -> None:
-    random = np.random.default_rng(0)
-    rows = (random.normal(size=(50, 384)) * random.uniform(0.01, 5, (50, 1))).astype(np.float32)
-    packed = quantize_coarse(rows)
-    assert packed.shape == (50, 98)
-    kept = dequantize_coarse(packed)
-    # Four levels can leave no less than .1175 of normally distributed numbers (Max, 1960).
-    lost = ((kept - rows) ** 2).sum() / (rows**2).sum()
-    assert 0.10 < lost < 0.13
-    assert np.allclose(dequantize_coarse(quantize_coarse(kept)), kept, rtol=0.01)
-    assert np.isfinite(dequantize_coarse(quantize_coarse(np.zeros((1, 32), np.float32)))).all()

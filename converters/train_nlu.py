@@ -111,12 +111,12 @@ def train_nlu(
     key = _key(splits, device.base, pack, how)
     with resumable_folder(out, key) as folder:
         run = _Run(folder, splits, device, how, threads, progress)
-        labels = run.train(data, pack)
+        labels, held_out = run.train(data, pack)
         files = {TASK: run.task.read_bytes(), LABELS: _labels_json(labels, run.task)}
         write_atomic(folder / "files" / LABELS, files[LABELS])
         manifest = bundle_manifest(f"nlu-{out.name}", files, _LICENCE)
         write_atomic(folder / _MANIFEST, manifest.to_json())
-        found = {**run.measure(), "threshold": labels.threshold, **run.whole()}
+        found = {**run.measure(), **held_out, "threshold": labels.threshold, **run.whole()}
         subject = hashlib.sha256(files[LABELS]).hexdigest()
         card = QualityCard(subject, splits.measured_on, found, dict(bars))
         facts = {"machine": machine_name(), "encoder": labels.encoder}
@@ -139,8 +139,9 @@ class _Run:
     def task(self) -> Path:
         return self.folder / "files" / TASK
 
-    def train(self, data: Path, pack: Pack) -> TaskLabels:
-        """Write ``task.onnx``; returns what its outputs mean and when to trust them."""
+    def train(self, data: Path, pack: Pack) -> tuple[TaskLabels, Mapping[str, float]]:
+        """Write ``task.onnx``; returns what its outputs mean and when to trust them, and what the
+        threshold does to the lines that it was chosen on."""
         train, valid = with_names(self.splits.train), self.splits.valid
         names = names_of(train)
         own = set(names.intents) - GENERAL_INTENTS
@@ -214,23 +215,26 @@ class _Run:
 
     def _calibrated(
         self, labels: TaskLabels, rows: Sequence[Row], intents: Vectors, feelings: Vectors
-    ) -> TaskLabels:
-        """``labels`` with what ``rows``, not learnt from, say of the logits (n, k) and (n, s)."""
+    ) -> tuple[TaskLabels, Mapping[str, float]]:
+        """``labels`` with what ``rows``, not learnt from, say of the logits (n, k) and (n, s), and
+        what their threshold does to these rows."""
         wanted = [str(row.intent) for row in rows]
         found = calibrating.calibration(intents, labels.intents, wanted)
         best, sure = calibrating.chances(intents, labels.intents, found)
         felt = {name: index for index, name in enumerate(labels.sentiments)}
         by_row = np.array([felt.get(row.sentiment, -1) for row in rows], np.int64)  # type: ignore[call-overload]
-        threshold = labels.threshold
+        threshold, held_out = labels.threshold, {}
         if OUT_OF_SCOPE in labels.intents:
             cost = self.how.rejection_cost
             threshold = calibrating.threshold(best, sure, labels.intents, wanted, cost)
-        return replace(
+            held_out = calibrating.shares(best, sure, labels.intents, wanted, threshold)
+        calibrated = replace(
             labels,
             calibration=found,
             threshold=threshold,
             sentiment_temperature=calibrating.temperature(feelings, by_row) if felt else 1.0,
         )
+        return calibrated, held_out
 
     def measure(self) -> dict[str, float]:
         """The measures of the card, of the bundle as a device would open it."""

@@ -74,6 +74,26 @@ def threshold(
     return min(HALF, float(right[spared])) if spared < len(right) else HALF
 
 
+def shares(
+    best: npt.NDArray[np.int64],
+    sure: Floats,
+    intents: Sequence[str],
+    labels: Sequence[str],
+    limit: float,
+) -> dict[str, float]:
+    """Of the lines in scope, how many are kept and right where ``limit`` is asked for; of those
+    out of scope, how many are turned away. What there is no line of is left out."""
+    wanted = np.array(labels)
+    inside, kept = wanted != OUT_OF_SCOPE, sure >= limit
+    right = np.array([intents[int(index)] for index in best]) == wanted
+    found = {}
+    if inside.any():
+        found["held_out_in_scope"] = float((kept & right)[inside].mean())
+    if not inside.all():
+        found["held_out_turned_away"] = float((~kept)[~inside].mean())
+    return found
+
+
 def temperature(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]) -> float:
     """What divides ``logits`` (n, s) so that their probabilities fit ``labels`` (n) best (Guo et
     al., "On Calibration of Modern Neural Networks", ICML 2017)."""

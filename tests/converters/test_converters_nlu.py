@@ -104,6 +104,7 @@ def test_training_writes_verified_files_and_a_card(made: TrainedNlu, device: Dev
     assert card.subject == sha256_of(made.path / "files" / "labels.json")
     assert "test.jsonl" in card.dataset
     measured = {"in_scope_argmax", "in_scope_argmax_fp32", "out_of_scope_recall", "intent_ece"}
+    measured |= {"held_out_in_scope", "held_out_turned_away"}
     assert measured | {"sentiment_macro_f1"} <= set(card.metrics)
 
 
@@ -271,6 +272,19 @@ def test_a_killed_training_goes_on_and_comes_to_the_same(
         process.send_signal(signal.SIGKILL)
     assert not (tmp_path / "killed" / "nlu").exists()
     assert _trained(data, tmp_path / "killed" / "nlu", device, how=how).digest == whole.digest
+
+
+def test_what_a_threshold_keeps_and_turns_away_is_told() -> None:
+    intents, wanted = ("a", "b", "out_of_scope"), ["a", "a", "a", "b", *["out_of_scope"] * 4]
+    best = np.array([0, 0, 1, 1, 0, 0, 1, 1])
+    sure = np.array([0.9, 0.1, 0.9, 0.5, 0.4, 0.1, 0.2, 0.9])
+    assert calibrating.shares(best, sure, intents, wanted, 0.5) == {
+        "held_out_in_scope": 0.5,
+        "held_out_turned_away": 0.75,
+    }
+    assert calibrating.shares(best[:4], sure[:4], intents, wanted[:4], 0.0) == {
+        "held_out_in_scope": 0.75
+    }
 
 
 def test_doubtful_requests_are_turned_away_at_the_stated_cost() -> None:

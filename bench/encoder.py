@@ -125,26 +125,27 @@ def _frozen(settings: Settings) -> Encode:
 def _retrieval(encoders: Mapping[str, Encode], root: Path) -> Iterator[Row]:
     data = encoder_data.retrieval_zh(root)
     for name, encode in encoders.items():
-        found = _ranks(encode, data) if data else None
+        found, centred = _ranks(encode, data) if data else (None, None)
         yield {
             "encoder": name,
             "queries": len(found) if found is not None else "not at hand",
             "R@1": _share(found < 1) if found is not None else "",
             "R@5": _share(found < 5) if found is not None else "",
             "MRR": round(float((1 / (found + 1)).mean()), 4) if found is not None else "",
-            "R@1 as on a device": _share(_ranks(encode, data, centred=True) < 1) if data else "",
+            "R@1 as on a device": _share(centred < 1) if centred is not None else "",
         }
 
 
-def _ranks(encode: Encode, data: Retrieval, *, centred: bool = False) -> np.ndarray:
-    """For each query how many wrong questions stand before the first right one; ``centred`` as the
-    device's knowledge compares vectors, else by their plain product."""
+def _ranks(encode: Encode, data: Retrieval) -> tuple[np.ndarray, np.ndarray]:
+    """For each query how many wrong questions stand before the first right one: by the plain
+    product of vectors, and as the device's knowledge compares them."""
     queries, corpus = encode(data.queries, "query"), encode(data.corpus, "query")
-    if centred:
-        keys = KeySet(corpus, np.arange(len(corpus)))
-        scores = np.stack([keys.best(query, len(corpus)) for query in queries])
-    else:
-        scores = queries @ corpus.T
+    keys = KeySet(corpus, np.arange(len(corpus)))
+    centred = np.stack([keys.best(query, len(corpus)) for query in queries])
+    return _before(queries @ corpus.T, data), _before(centred, data)
+
+
+def _before(scores: np.ndarray, data: Retrieval) -> np.ndarray:
     ranks = [
         int((row > max(row[index] for index in gold)).sum())
         for row, gold in zip(scores, data.gold, strict=True)

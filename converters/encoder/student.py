@@ -103,7 +103,7 @@ def make_student(
             write_atomic(partial / "files" / PIECES, files[PIECES])
             tokenizer = Tokenizer(words, partial / "files" / PIECES)
             progress("rounding products", 0.5)
-            for name, content in _graphs(file, words, tokenizer, rows).items():
+            for name, content in _graphs(file, words, tokenizer, rows, said).items():
                 files[name] = content
                 write_atomic(partial / "files" / name, content)
             manifest = bundle_manifest(out.name, files, LICENCE)
@@ -152,9 +152,10 @@ def depth_of(shape: Shape) -> int:
 
 
 def _graphs(
-    file: E5File, words: E5File, tokenizer: Tokenizer, rows: Sequence[Row]
+    file: E5File, words: E5File, tokenizer: Tokenizer, rows: Sequence[Row], said: Sequence[str]
 ) -> dict[str, bytes]:
-    """The graphs of trunk and embedding, products rounded by what is said."""
+    """The graphs of trunk and embedding, products rounded by what is ``said``, the distinct texts
+    of ``rows``."""
     # Imported late: it brings torch.
     from converters.encoder.body import Embedding, Trunk, Words
     from converters.encoder.graph import ROWS, Graph
@@ -163,7 +164,6 @@ def _graphs(
     width, depth = file.shape.hidden, depth_of(file.shape)
     trunk, embedding = Trunk(file, depth), Embedding(file, depth)
     table = Words(words)
-    said = list(dict.fromkeys(row.text for row in rows))
     seen = [tokenizer.pieces(text, MAX_TOKENS, PREFIX).ids for text in spread(said)]
     states = [trunk.norm(table.batch([ids])[0]).detach() for ids in seen]
     known, states = smoothing(trunk.layers, states)

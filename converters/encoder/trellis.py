@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Final
 
 import numpy as np
@@ -19,11 +18,11 @@ import numpy.typing as npt
 from converters.progress import Report, silent
 from edge_runtime.nlu.rows import (
     BITS,
+    TRELLIS_LEVELS,
     WINDOW,
     ByteArray,
     FloatArray,
     pack_trellis,
-    trellis_levels,
 )
 
 _TOGETHER: Final = 32
@@ -41,29 +40,28 @@ def quantize_trellis(values: FloatArray, progress: Report = silent) -> ByteArray
         values: the weights, their mean near zero.
         progress: told how far it is.
     """
-    levels = trellis_levels()
     parts = [values[start : start + _TOGETHER] for start in range(0, len(values), _TOGETHER)]
     rows: list[ByteArray] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for number, packed in enumerate(pool.map(partial(_packed, levels), parts), 1):
+        for number, packed in enumerate(pool.map(_packed, parts), 1):
             rows.append(packed)
             progress("rounding rows", number / len(parts))
     return np.concatenate(rows)
 
 
-def _packed(levels: FloatArray, values: FloatArray) -> ByteArray:
+def _packed(values: FloatArray) -> ByteArray:
     spread = np.maximum(values.std(axis=1, keepdims=True), 1e-6)
-    windows = _best_windows(values / spread, levels)
+    windows = _best_windows(values / spread)
     # With the levels settled, the scale that leaves the least squares.
-    chosen = levels[windows]
+    chosen = TRELLIS_LEVELS[windows]
     scales = (values * chosen).sum(axis=1, keepdims=True) / (chosen**2).sum(axis=1, keepdims=True)
     return pack_trellis(windows, scales)
 
 
-def _best_windows(values: FloatArray, levels: FloatArray) -> _Windows:
+def _best_windows(values: FloatArray) -> _Windows:
     """For each weight of (rows, n) the window whose level stands for it."""
     rows, count = values.shape
-    by_past = levels.reshape(_PASTS, _CODES)
+    by_past = TRELLIS_LEVELS.reshape(_PASTS, _CODES)
     squares, doubled = by_past**2, -2 * values
     # Of each window: the least error so far. Seen from the step after, its oldest bits come first.
     errors = np.full((rows, _PASTS, _CODES), _NEVER, np.float32)

@@ -56,11 +56,8 @@ def dequantize(blocks: ByteArray) -> FloatArray:
     return values.reshape(len(blocks), blocks.shape[1] * BLOCK)
 
 
-def trellis_levels() -> FloatArray:
-    """The level for each value of a window, (1024), the last weight's bits lowest.
-
-    The four bytes of a linear congruence, added up, are as good as normally distributed.
-    """
+def _trellis_levels() -> FloatArray:
+    """The four bytes of a linear congruence, added up, are as good as normally distributed."""
     windows = np.arange(1 << BITS * WINDOW, dtype=np.uint32)
     mixed = windows * np.uint32(34038481) + np.uint32(76625530)
     sums = mixed.astype("<u4").view(np.uint8).reshape(-1, 4).sum(axis=1, dtype=np.int32)
@@ -76,7 +73,7 @@ def dequantize_trellis(rows: ByteArray) -> FloatArray:
     windows = codes.copy()
     for before in range(1, WINDOW):
         windows[:, before:] |= codes[:, :-before] << (BITS * before)
-    values: FloatArray = _LEVELS[windows] * scales
+    values: FloatArray = TRELLIS_LEVELS[windows] * scales
     return values
 
 
@@ -88,4 +85,5 @@ def pack_trellis(windows: npt.NDArray[np.uint16], scales: FloatArray) -> ByteArr
     return np.concatenate((scales.astype(_SCALE).view(np.uint8), packed), axis=1)
 
 
-_LEVELS: Final = trellis_levels()
+TRELLIS_LEVELS: Final = _trellis_levels()
+"""The level for each value of a window, (1024), the last weight's bits lowest."""

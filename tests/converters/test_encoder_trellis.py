@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from converters.encoder.trellis import quantize_trellis
-from edge_runtime.nlu.rows import dequantize_trellis, trellis_levels
+from edge_runtime.nlu.rows import TRELLIS_LEVELS, dequantize_trellis
 
 
 def lost(rows: np.ndarray) -> float:
@@ -47,7 +47,7 @@ def test_the_order_of_rows_is_kept_and_zeros_stay_numbers() -> None:
 
 
 def test_levels_are_spread_like_a_normal_distribution() -> None:
-    levels = trellis_levels()
+    levels = TRELLIS_LEVELS
     assert levels.shape == (1024,)
     assert abs(levels.mean()) < 0.05
     assert 0.95 < levels.std() < 1.05

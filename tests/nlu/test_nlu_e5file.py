@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from edge_runtime.errors import ModelCorruptError, ModelMissingError
 from edge_runtime.nlu.e5file import E5File
-from edge_runtime.nlu.rows import dequantize, dequantize_trellis, pack_trellis, trellis_levels
+from edge_runtime.nlu.rows import TRELLIS_LEVELS, dequantize, dequantize_trellis, pack_trellis
 
 _PIECES = ("<s>", "<pad>", "</s>", "<unk>", "\u2581", "\u2581a", "b", "ab")
 
@@ -127,7 +127,7 @@ def test_rare_pieces_have_rows_of_two_bits(tmp_path: Path) -> None:
     path.write_bytes(_tiny(rare=3))
     file = E5File(path)
     rows = file.words([7, 0, 5])
-    levels, mean = trellis_levels(), np.arange(32)
+    levels, mean = TRELLIS_LEVELS, np.arange(32)
     # Codes 0, 1, 2, 3 over and over: from the fifth weight on, every fourth has the same window.
     assert rows[0, 0] == pytest.approx(levels[0] * 3)
     assert rows[0, 3] == pytest.approx(levels[0b00_01_10_11] * 3 + 3, rel=1e-5)

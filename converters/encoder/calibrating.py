@@ -32,7 +32,7 @@ def calibration(
     is seldom as well sorted as the data.
     """
     best, features = task_evidence(logits, intents)
-    right = np.array([intents[int(i)] for i in best]) == np.array(labels)
+    right = _named(best, intents) == np.array(labels)
     if right.all() or not right.any():
         return PLAIN
     outside = np.array(labels) == OUT_OF_SCOPE
@@ -68,8 +68,7 @@ def threshold(
     """
     wanted = np.array(labels)
     inside = wanted != OUT_OF_SCOPE
-    named = np.array([intents[int(index)] for index in best])
-    right = np.sort(sure[inside & (named == wanted)])
+    right = np.sort(sure[inside & (_named(best, intents) == wanted)])
     spared = int(cost * inside.sum())
     return min(HALF, float(right[spared])) if spared < len(right) else HALF
 
@@ -85,13 +84,17 @@ def shares(
     out of scope, how many are turned away. What there is no line of is left out."""
     wanted = np.array(labels)
     inside, kept = wanted != OUT_OF_SCOPE, sure >= limit
-    right = np.array([intents[int(index)] for index in best]) == wanted
+    right = _named(best, intents) == wanted
     found = {}
     if inside.any():
         found["held_out_in_scope"] = float((kept & right)[inside].mean())
     if not inside.all():
         found["held_out_turned_away"] = float((~kept)[~inside].mean())
     return found
+
+
+def _named(best: npt.NDArray[np.int64], intents: Sequence[str]) -> npt.NDArray[np.str_]:
+    return np.array(intents)[best]
 
 
 def temperature(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]) -> float:

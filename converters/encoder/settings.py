@@ -44,7 +44,7 @@ class TaskSettings:
     batch: int = 64
     dropout: float = 0.1
     averaging: float = 0.998
-    rejection_cost: float = 0.01
+    rejection_cost: float = 0.003
     seed: int = 0
 
     def __post_init__(self) -> None:

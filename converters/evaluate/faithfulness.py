@@ -1,9 +1,10 @@
 """Whether replies keep to the facts they were given, and to what a shop may say.
 
 A reply is faithful when the guard finds no claim in it that the facts do not support, when it
-states every number of the reply hoped for, grants and refuses the same, and names at least half of
-the words that the hoped-for reply takes from the facts. Compliance is judged by the pack's own
-rules, whatever else is wrong with a reply.
+states every number of the reply hoped for, grants and refuses the same, and names at least six
+tenths of the words that the hoped-for reply takes from the facts. Where the facts do not answer, it
+is faithful when it does not tell them: few of its words are theirs. Compliance is judged by the
+pack's own rules, whatever else is wrong with a reply.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from edge_runtime.packs.schema import Lexicon
 
 _CLAIM: Final = "claim:"
 _KEY_SHARE: Final = 0.6
+_TOLD_SHARE: Final = 0.42
+"""Of a reply's words, those of the facts: synthetic replies that tell facts have .43 and more,
+those that say that nothing is known .40 at most."""
 _SENTENCES: Final = re.compile(r"[^。！？!?\n.]+(?:\.(?=\S)[^。！？!?\n.]*)*")
 _CJK_RUN: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f]+")
 _WORD: Final = re.compile(r"[^\W\d_\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f]{4,}")
@@ -35,7 +39,7 @@ class Outcome:
     """One reply and what is wrong with it; ``faults`` and ``misses`` are empty when all is well.
 
     ``faults`` are against the facts (``unsupported``, ``numbers``, ``yes_no``, ``key_facts``,
-    ``silent``), ``misses`` the compliance rules that it breaks.
+    ``beside_the_point``, ``silent``), ``misses`` the compliance rules that it breaks.
     """
 
     question: Question
@@ -83,7 +87,8 @@ def _faults(guard: Guard, question: Question, reply: str) -> tuple[str, ...]:
         "unsupported": _unsupported(guard, question, reply),
         "numbers": not _numbers(expected) <= _numbers(reply) | _numbers(asked),
         "yes_no": bool(expected) and _contradicts(expected, reply, asked),
-        "key_facts": not _names_the_facts(expected, reply, facts, asked),
+        "key_facts": question.answered and not _names_the_facts(expected, reply, facts, asked),
+        "beside_the_point": not question.answered and _tells_the_facts(reply, facts, asked),
     }
     return tuple(name for name, wrong in found.items() if wrong)
 
@@ -124,6 +129,11 @@ def _grants_more(text: str, than: str, asked: str) -> bool:
 def _names_the_facts(expected: str, reply: str, facts: str, asked: str) -> bool:
     wanted = (_words(expected) & _words(facts)) - _words(asked)
     return not wanted or len(wanted & _words(reply)) >= _KEY_SHARE * len(wanted)
+
+
+def _tells_the_facts(reply: str, facts: str, asked: str) -> bool:
+    own = _words(reply) - _words(asked)
+    return bool(own) and len(own & _words(facts)) >= _TOLD_SHARE * len(own)
 
 
 def _words(text: str) -> frozenset[str]:

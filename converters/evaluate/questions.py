@@ -2,7 +2,8 @@
 
 Conversations as the runtime has them: JSON Lines of ``{"messages": […], "lang"}`` whose system
 message is the rules' line and below it the facts (``edge_runtime/generation/prompts.py``), followed
-by the customer's question and the reply.
+by the customer's question and the reply. ``"answered": false`` says that the facts do not answer
+and that the reply hoped for says so.
 """
 
 from __future__ import annotations
@@ -26,12 +27,16 @@ _SHAPE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One line of the data; ``expected`` is empty where it has no reply, ``line`` is 1-based."""
+    """One line of the data; ``expected`` is empty where it has no reply, ``line`` is 1-based.
+
+    ``answered``: whether the facts answer it.
+    """
 
     line: int
     language: str
     prompt: Prompt
     expected: str
+    answered: bool = True
 
 
 def read_questions(path: Path, limit: int) -> tuple[Question, ...]:
@@ -84,9 +89,11 @@ def _question(value: Any, path: Path, number: int) -> Question:
     language = value.get("lang", "")
     if not isinstance(language, str) or len(language) > 3:
         raise wrong("'lang' is no language code.")
-    return Question(
-        number, language, Prompt(rules, facts, said[1][1]), said[2][1] if said[2:] else ""
-    )
+    answered = value.get("answered", True)
+    if not isinstance(answered, bool):
+        raise wrong("'answered' is neither true nor false.")
+    prompt = Prompt(rules, facts, said[1][1])
+    return Question(number, language, prompt, said[2][1] if said[2:] else "", answered)
 
 
 def _content(message: object) -> tuple[str, str]:

@@ -9,11 +9,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -22,7 +21,7 @@ from pydantic import Field, ValidationError
 
 from converters.errors import OptionError
 from converters.recipe.sources import file_hashes
-from edge_runtime.bundles.blobs import storage_errors
+from edge_runtime.bundles.blobs import exclusive, storage_errors
 from edge_runtime.bundles.documents import Strict, canonical_json
 from edge_runtime.errors import StorageError
 from edge_runtime.files import sync_folder, write_atomic
@@ -66,17 +65,16 @@ class Workspace:
             OptionError: another run holds it.
             StorageError: it cannot be written.
         """
-        with storage_errors_here(self.root):
-            self.root.mkdir(parents=True, exist_ok=True)
-            lock = (self.root / ".lock").open("wb")
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise OptionError(
-                    f"Another run is at work in {self.root}.",
-                    hint="Wait for it, or name another folder with --work.",
-                ) from None
+
+        def refuse() -> None:
+            raise OptionError(
+                f"Another run is at work in {self.root}.",
+                hint="Wait for it, or name another folder with --work.",
+            )
+
+        with ExitStack() as held:
+            with storage_errors_here(self.root):
+                held.enter_context(exclusive(self.root, refuse))
             yield
 
     def record(self, stage: str) -> Record | None:

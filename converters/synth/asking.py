@@ -15,7 +15,7 @@ from rapidfuzz import fuzz
 
 from converters.synth.changes import EMOTIONS, changes_of
 from converters.synth.fillers import Fillers
-from converters.synth.grammar import Gap, Phrase, say
+from converters.synth.grammar import Gap, Phrase, parse, say
 from converters.synth.phrases import PhraseBook
 from converters.synth.pieces import Piece, text_of, tidy
 from edge_runtime.generation.quote import sentences
@@ -30,7 +30,9 @@ _CHANGED_SHARE: Final = 0.8
 _UNKNOWN_SHARE: Final = 0.2
 _OUTSIDE_SHARE: Final = 0.15
 _WAYS: Final = 4
-_DETAILS: Final = 5
+_PRODUCT_WAYS: Final = 8
+_KNOWN_WAYS: Final = 2
+_UNKNOWN_DETAILS: Final = 4
 _TRIES: Final = 12
 _RELATED: Final = 65.0
 """Likeness, 0 to 100, of a question to what a passage is about, from which it may answer."""
@@ -99,23 +101,39 @@ class Asking:
         details: dict[str, list[str]] = {}
         for question, word in self._book.details:
             details.setdefault(question, []).append(word)
+        general = self._book.replies.get("ask_product", ())
         for passage in self._passages:
             if passage.kind != "product" or passage.questions:
                 continue
-            for phrase in self._some(self._book.replies.get("ask_product", ())):
-                parts = say(phrase, self._rng)
-                named = [passage.title if isinstance(part, Gap) else part for part in parts]
-                yield self._about("".join(named), passage, "product")
+            for _ in range(_PRODUCT_WAYS if general else 0):
+                said = self._of_product(self._rng.choice(general), passage)
+                yield self._about(said, passage, "product")
             yield from self._details(passage, details)
 
     def _details(self, passage: Passage, details: Mapping[str, Sequence[str]]) -> Iterator[Asked]:
-        questions = self._rng.sample(sorted(details), len(details))
+        """What its description answers, and fewer questions that it does not."""
         described = " ".join(sentences(passage.text)).removeprefix(passage.title).casefold()
-        for question in questions[:_DETAILS]:
-            known = any(word.casefold() in described for word in details[question])
-            said = question.replace("{product}", passage.title)
-            asked = self._about(said, passage, "detail")
-            yield asked if known else replace(asked, answer=None, kind="unknown")
+        known, unknown = [], []
+        for question, words in details.items():
+            told = any(word.casefold() in described for word in words)
+            (known if told else unknown).append(parse(question))
+        for phrase in known * _KNOWN_WAYS:
+            yield self._about(self._of_product(phrase, passage), passage, "detail")
+        for phrase in self._rng.sample(unknown, min(_UNKNOWN_DETAILS, len(unknown))):
+            asked = self._about(self._of_product(phrase, passage), passage, "unknown")
+            yield replace(asked, answer=None)
+
+    def _of_product(self, phrase: Phrase, passage: Passage) -> str:
+        """The phrase with the product's name, or another that customers have for it."""
+        number = passage.id.partition("#")[2]
+        names = [
+            term.text
+            for term in self._pack.lexicon.terms
+            if term.value == number and term.language == passage.language
+        ]
+        name = self._rng.choice(names or [passage.title])
+        parts = say(phrase, self._rng)
+        return "".join(name if isinstance(part, Gap) else part for part in parts)
 
     def _about_goods(self) -> Iterator[Asked]:
         for rule in self._pack.policies:
@@ -179,9 +197,6 @@ class Asking:
     def _said(self, name: str, category: str) -> str:
         phrase = self._rng.choice(self._book.replies[name])
         return text_of(self._fillers.say(phrase, self._rng, category))
-
-    def _some(self, phrases: Sequence[Phrase]) -> list[Phrase]:
-        return self._rng.sample(phrases, min(_WAYS, len(phrases)))
 
 
 def _unrelated(question: str, answer: Passage, shown: Passage) -> bool:

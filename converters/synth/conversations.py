@@ -60,6 +60,7 @@ class Conversation:
         return {
             "messages": [{"role": "system", "content": system}, *said],
             "lang": self.language,
+            "answered": self.kind != "unknown",
             "provenance": {
                 "source": self.kind,
                 "passages": list(self.passages),
@@ -209,7 +210,7 @@ class _Maker:
     def _faults(self, made: Sequence[Conversation]) -> list[bool]:
         """Of each whether the judge of models finds fault with one of its replies."""
         pairs = [
-            (place, Question(place, self._language, _asking(each, at), each.turns[at + 1]))
+            (place, _question(place, each, at))
             for place, each in enumerate(made)
             for at in range(0, len(each.turns), 2)
         ]
@@ -221,6 +222,7 @@ class _Maker:
         return faults
 
 
-def _asking(conversation: Conversation, at: int) -> Prompt:
-    prompt = conversation.prompt
-    return Prompt(prompt.system, prompt.context, conversation.turns[at])
+def _question(number: int, conversation: Conversation, at: int) -> Question:
+    told, (asked, reply) = conversation.prompt, conversation.turns[at : at + 2]
+    prompt = Prompt(told.system, told.context, asked)
+    return Question(number, conversation.language, prompt, reply, conversation.kind != "unknown")

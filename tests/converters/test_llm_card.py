@@ -31,8 +31,11 @@ def lexicon() -> Lexicon:
     return load_pack(PACKS_DIR / "retail").lexicon
 
 
-def question(expected: str, facts: str, asked: str, language: str = "en") -> Question:
-    return Question(1, language, Prompt("Rules.", f"Facts:\n{facts}", asked), expected)
+def question(
+    expected: str, facts: str, asked: str, language: str = "en", *, answered: bool = True
+) -> Question:
+    prompt = Prompt("Rules.", f"Facts:\n{facts}", asked)
+    return Question(1, language, prompt, expected, answered)
 
 
 RETURNS = question(
@@ -51,11 +54,20 @@ OPENING = question(
     "Desk：The service desk is open every day from 9:30 to 21:00 for returns and repairs.",
     "when does the desk open?",
 )
+NOT_SAID = question(
+    "不好意思，我这边的资料没有提到，服务台的同事可以帮您。",
+    "沸点电水壶：1.7 升，304 不锈钢内胆，烧开自动断电。坏了请到服务台，同事可以帮您看看。",
+    "沸点电水壶送礼品袋吗？",
+    "zh",
+    answered=False,
+)
 
 
 @pytest.mark.parametrize(
     ("asked", "reply", "faults"),
     [
+        (NOT_SAID, "这个我不清楚，请问一下店里的人。", ()),
+        (NOT_SAID, "沸点电水壶：1.7 升，304 不锈钢内胆，烧开自动断电。", ("beside_the_point",)),
         (RETURNS, "Yes: you can return kettles within 14 days if you bring the receipt.", ()),
         (
             RETURNS,
@@ -85,9 +97,9 @@ def test_faults_against_the_facts(
 
 
 def test_what_was_hoped_for_is_always_faithful(lexicon: Lexicon) -> None:
-    asked = [RETURNS, FOOD, OPENING]
+    asked = [RETURNS, FOOD, OPENING, NOT_SAID]
     outcomes = judge(asked, [item.expected for item in asked], lexicon)
-    assert [outcome.faults for outcome in outcomes] == [(), (), ()]
+    assert [outcome.faults for outcome in outcomes] == [(), (), (), ()]
     assert task_metrics(outcomes)["answer_faithfulness"] == 1
 
 
@@ -132,6 +144,7 @@ def test_questions_are_taken_from_the_languages_in_turn(languages: list[str], li
         ('{"messages": []}', "one question"),
         ('{"messages": [{"role": "user", "content": "hi"}]}', "one question"),
         (json.dumps({**conversation("hi"), "lang": 3}), "language code"),
+        (json.dumps({**conversation("hi"), "answered": "no"}), "neither true nor false"),
         (json.dumps(conversation(" ")), "no facts"),
         (json.dumps(conversation("q", "r")).replace("\\n", " "), "no facts"),
     ],

@@ -82,6 +82,30 @@ def test_what_the_passages_do_not_say_is_not_answered(retail: Made) -> None:
         assert any(word in reply for word in words), reply
 
 
+def test_lines_tell_whether_the_facts_answer(retail: Made) -> None:
+    for talk in [*retail.talks, *retail.held_talks]:
+        assert talk["answered"] == (talk["provenance"]["source"] != "unknown")
+
+
+def test_what_descriptions_tell_is_asked_more_than_what_they_do_not(retail: Made) -> None:
+    about = [
+        talk
+        for talk in retail.talks
+        if all(name.startswith("products#") for name in talk["provenance"]["passages"])
+    ]
+    counts = Counter((talk["lang"], talk["answered"]) for talk in about)
+    for code in ("zh", "en", "es"):
+        assert counts[code, True] > 2 * counts[code, False], code
+    # Customers have other names for goods than their labels.
+    cooker = {
+        talk["messages"][1]["content"].casefold()
+        for talk in about
+        if talk["lang"] == "en" and talk["provenance"]["from"] == "products#P6002"
+    }
+    assert any("ricejoy rice cooker" in asked for asked in cooker)
+    assert any("ricejoy" in asked and "rice cooker" not in asked for asked in cooker)
+
+
 def test_replies_open_in_many_ways_and_stay_short(retail: Made) -> None:
     for code, longest in (("zh", 220), ("en", 520), ("es", 520)):
         replies = [

@@ -31,13 +31,13 @@ Given = TypeVar("Given")
 
 # Raised when a stage would make something else of the same input.
 _CODE: Final[Mapping[str, str]] = {
-    "synth": "1",
+    "synth": "2",
     "train": "1",
     "preferences": "1",
     "merge": "1",
     "distill": "1",
     "quantize": "1",
-    "evaluate": "2",
+    "evaluate": "3",
     "student": "4",
     "train-nlu": str(METHOD),
     "bundle": "1",

@@ -113,7 +113,8 @@ class Asking:
     def _details(self, passage: Passage, details: Mapping[str, Sequence[str]]) -> Iterator[Asked]:
         """What its description answers, and fewer questions that it does not."""
         described = " ".join(sentences(passage.text)).removeprefix(passage.title).casefold()
-        known, unknown = [], []
+        known: list[Phrase] = []
+        unknown: list[Phrase] = []
         for question, words in details.items():
             told = any(word.casefold() in described for word in words)
             (known if told else unknown).append(parse(question))

@@ -98,41 +98,47 @@ class Asking:
                 yield self._about(question, passage, "passage")
 
     def _about_products(self) -> Iterator[Asked]:
-        details: dict[str, list[str]] = {}
+        details: dict[Phrase, list[str]] = {}
         for question, word in self._book.details:
-            details.setdefault(question, []).append(word)
+            details.setdefault(parse(question), []).append(word)
         general = self._book.replies.get("ask_product", ())
         for passage in self._passages:
             if passage.kind != "product" or passage.questions:
                 continue
+            names = self._names(passage)
             for _ in range(_PRODUCT_WAYS if general else 0):
-                said = self._of_product(self._rng.choice(general), passage)
+                said = self._naming(self._rng.choice(general), names)
                 yield self._about(said, passage, "product")
-            yield from self._details(passage, details)
+            yield from self._details(passage, names, details)
 
-    def _details(self, passage: Passage, details: Mapping[str, Sequence[str]]) -> Iterator[Asked]:
+    def _details(
+        self, passage: Passage, names: Sequence[str], details: Mapping[Phrase, Sequence[str]]
+    ) -> Iterator[Asked]:
         """What its description answers, and fewer questions that it does not."""
         described = " ".join(sentences(passage.text)).removeprefix(passage.title).casefold()
         known: list[Phrase] = []
         unknown: list[Phrase] = []
-        for question, words in details.items():
+        for phrase, words in details.items():
             told = any(word.casefold() in described for word in words)
-            (known if told else unknown).append(parse(question))
+            (known if told else unknown).append(phrase)
         for phrase in known * _KNOWN_WAYS:
-            yield self._about(self._of_product(phrase, passage), passage, "detail")
+            yield self._about(self._naming(phrase, names), passage, "detail")
         for phrase in self._rng.sample(unknown, min(_UNKNOWN_DETAILS, len(unknown))):
-            asked = self._about(self._of_product(phrase, passage), passage, "unknown")
+            asked = self._about(self._naming(phrase, names), passage, "unknown")
             yield replace(asked, answer=None)
 
-    def _of_product(self, phrase: Phrase, passage: Passage) -> str:
-        """The phrase with the product's name, or another that customers have for it."""
+    def _names(self, passage: Passage) -> Sequence[str]:
+        """What a product is called, on its label and by customers."""
         number = passage.id.partition("#")[2]
-        names = [
+        found = [
             term.text
             for term in self._pack.lexicon.terms
             if term.value == number and term.language == passage.language
         ]
-        name = self._rng.choice(names or [passage.title])
+        return found or [passage.title]
+
+    def _naming(self, phrase: Phrase, names: Sequence[str]) -> str:
+        name = self._rng.choice(names)
         parts = say(phrase, self._rng)
         return "".join(name if isinstance(part, Gap) else part for part in parts)
 

@@ -50,6 +50,10 @@ class Conversation:
     change: str
     seed: int
 
+    @property
+    def answered(self) -> bool:
+        return self.kind != "unknown"
+
     def as_json(self) -> dict[str, Any]:
         # The runtime's engines write the facts on a line below the rules.
         system = f"{self.prompt.system}\n{self.prompt.context}"
@@ -60,7 +64,7 @@ class Conversation:
         return {
             "messages": [{"role": "system", "content": system}, *said],
             "lang": self.language,
-            "answered": self.kind != "unknown",
+            "answered": self.answered,
             "provenance": {
                 "source": self.kind,
                 "passages": list(self.passages),
@@ -225,4 +229,4 @@ class _Maker:
 def _question(number: int, conversation: Conversation, at: int) -> Question:
     told, (asked, reply) = conversation.prompt, conversation.turns[at : at + 2]
     prompt = Prompt(told.system, told.context, asked)
-    return Question(number, conversation.language, prompt, reply, conversation.kind != "unknown")
+    return Question(number, conversation.language, prompt, reply, conversation.answered)

@@ -87,7 +87,6 @@ class Tokenizer:
     def __init__(self, file: E5File, index: Path) -> None:
         self._vocabulary = file.vocabulary
         self._normalization = dict(file.normalization)
-        self._unknown = float(np.asarray(self._vocabulary.scores).min()) - _UNKNOWN_PENALTY
         try:
             table = np.load(index, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
@@ -97,8 +96,7 @@ class Tokenizer:
         # Without an empty slot the search for a missing prefix would never end.
         if not sound or table.max() >= self._vocabulary.count or table.min() != _EMPTY:
             raise ModelCorruptError(f"Tokeniser index {index} is of another vocabulary.")
-        self._table = memoryview(table)
-        self._mask = size - 1
+        self._cut = _Cutter(self._vocabulary, memoryview(table)).cut
         self._cut_before = lru_cache(_REMEMBERED_WORDS)(self._cut)
 
     def normalize(self, text: str) -> str:
@@ -146,7 +144,18 @@ class Tokenizer:
             found += [(at + start, at + end, piece) for start, end, piece in cut(word[0])]
         return found
 
-    def _cut(self, word: str) -> list[tuple[int, int, int]]:
+
+class _Cutter:
+    """Cuts one word; knows nothing of who remembers what it found, so that nothing keeps it alive
+    when its tokenizer goes."""
+
+    def __init__(self, vocabulary: Vocabulary, table: memoryview[int]) -> None:
+        self._vocabulary = vocabulary
+        self._table = table
+        self._mask = len(table) - 1
+        self._unknown = float(np.asarray(vocabulary.scores).min()) - _UNKNOWN_PENALTY
+
+    def cut(self, word: str) -> list[tuple[int, int, int]]:
         """The likeliest pieces of one word and its space mark."""
         vocabulary = self._vocabulary
         chars = [char.encode("utf-8") for char in word]

@@ -60,6 +60,21 @@ def test_a_suggestion_is_a_question_and_its_picture_opens_large(kiosk: Kiosk) ->
     expect(page.locator("#reader")).to_be_hidden()
 
 
+def test_a_question_before_the_connection_stands_waits_for_it(kiosk: Kiosk) -> None:
+    page = kiosk()
+    page.add_init_script(
+        """new MutationObserver((changes, watch) => {
+          if (!document.body?.dataset.ready) return;
+          watch.disconnect();
+          document.querySelector("#quick button").click();
+        }).observe(document, { subtree: true, attributes: true, attributeFilter: ["data-ready"] })"""
+    )
+    page.reload()
+    expect(page.locator(".turn")).to_have_count(1)
+    assert "连接" not in answer(page)
+    assert len(sent(page, "ask")) == 1
+
+
 def test_an_order_is_remembered_and_shown_as_a_card(kiosk: Kiosk) -> None:
     page = kiosk()
     ask(page, "我的订单什么时候到？")

@@ -5,28 +5,32 @@ const RETRY_MS = 1500;
 export class Wire {
   constructor({ onEvent, onOpen, onLost }) {
     Object.assign(this, { onEvent, onOpen, onLost });
+    this.waiting = [];
     this.connect();
-  }
-
-  get open() {
-    return this.socket.readyState === WebSocket.OPEN;
   }
 
   connect() {
     const scheme = location.protocol === "https:" ? "wss" : "ws";
     this.socket = new WebSocket(`${scheme}://${location.host}/api/talk`);
-    this.socket.onopen = () => this.onOpen();
+    this.socket.onopen = () => {
+      for (const data of this.waiting.splice(0)) this.socket.send(data);
+      this.onOpen();
+    };
     this.socket.onmessage = ({ data }) => this.onEvent(JSON.parse(data));
     this.socket.onclose = () => {
+      this.waiting = [];
       this.onLost();
       setTimeout(() => this.connect(), RETRY_MS);
     };
   }
 
-  // Sends a message (object) or a microphone frame (ArrayBuffer); false when nobody is there.
+  // Sends a message (object) or a microphone frame (ArrayBuffer); while a connection is being made
+  // it waits for it. False when nobody is there.
   send(message) {
-    if (!this.open) return false;
-    this.socket.send(message instanceof ArrayBuffer ? message : JSON.stringify(message));
+    const data = message instanceof ArrayBuffer ? message : JSON.stringify(message);
+    if (this.socket.readyState === WebSocket.CONNECTING) this.waiting.push(data);
+    else if (this.socket.readyState === WebSocket.OPEN) this.socket.send(data);
+    else return false;
     return true;
   }
 }

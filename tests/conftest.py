@@ -24,6 +24,21 @@ settings.load_profile("edge")
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One worker runs a module, so that what its tests share is made once."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    if session.config.getoption("loadgroup", False):
+        # Where the two do not fit, pytest-xdist does without groups and says nothing.
+        assert all("@" in item.nodeid for item in session.items), "pytest-xdist ignores groups"
+
+
 ModelFiles = Callable[[str], Mapping[str, Path]]
 
 

@@ -11,8 +11,7 @@ from converters.commands.options import Json
 from converters.dataset import read_rows
 from converters.errors import OptionError
 from converters.outputs import whole_file
-from converters.redaction.ordinary import without_names
-from converters.redaction.train import SENTENCES, TABLE_BYTES, train
+from converters.redaction import SENTENCES
 from edge_runtime.commands.console import out, print_json, reported
 
 
@@ -38,6 +37,9 @@ def train_redaction(
 
     edge-convert train-redaction --ordinary ordinary.jsonl --out tagger.npz
     """
+    from converters.redaction.ordinary import without_names
+    from converters.redaction.train import TABLE_BYTES, train
+
     with reported(as_json=json):
         texts = without_names(row.text for file in ordinary for row in read_rows(file))
         if not texts:

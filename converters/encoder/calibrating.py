@@ -7,7 +7,6 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
 
 from edge_runtime.nlu.reading import task_evidence
 from edge_runtime.turn import OUT_OF_SCOPE
@@ -40,6 +39,9 @@ def calibration(
     if 0 < outside.sum() < _OUTSIDE_SHARE * len(labels):
         inside = (~outside).sum()
         weights[outside] = _OUTSIDE_SHARE / (1 - _OUTSIDE_SHARE) * inside / outside.sum()
+    # Imported late: it takes longer than most commands.
+    from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
+
     model: Any = LogisticRegression(C=10.0, max_iter=1000)
     model.fit(features, right, sample_weight=weights)
     first, second, third = (float(value) for value in model.coef_[0])

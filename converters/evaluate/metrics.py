@@ -7,7 +7,6 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import f1_score  # type: ignore[import-untyped]
 
 Pairs = frozenset[tuple[str, str]]
 ECE_BINS: Final = 15
@@ -38,6 +37,7 @@ def expected_calibration_error(
 def macro_f1(predicted: Sequence[str], truth: Sequence[str]) -> float:
     """F1 averaged over the classes that occur in ``truth``."""
     # Imported late: it takes longer than most commands.
+    from sklearn.metrics import f1_score  # type: ignore[import-untyped]
 
     labels = sorted(set(truth))
     return float(f1_score(truth, predicted, labels=labels, average="macro", zero_division=0))

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.redaction import SENTENCES
 from converters.redaction.mixture import endless
 from converters.redaction.sentences import Labelled
 from edge_runtime.journal.tagger import (
@@ -39,9 +40,6 @@ _CAUTION = Caution(
 )
 """How sure the reader must be, in margins of the perceptron; measured likewise: the most that is
 found with few false masks in what names nobody."""
-
-SENTENCES = 900_000
-"""As many as the table that ships was made of: about five minutes of one core."""
 
 TABLE_BYTES = 2**20
 """The table is smaller than this."""

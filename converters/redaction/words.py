@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from functools import cache
 
-from wordfreq import top_n_list
-
 from converters.redaction.lists import listed_names
 
 _COMMONEST = 6_000
@@ -20,6 +18,9 @@ def everyday_words(language: str) -> tuple[str, ...]:
     Args:
         language: a two-letter code.
     """
+    # Imported late: it takes longer than most commands.
+    from wordfreq import top_n_list
+
     names = listed_names()
     return tuple(
         word

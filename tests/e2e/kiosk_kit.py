@@ -33,11 +33,12 @@ PATIENCE_MS = 90_000
 """The first answer of a kind loads its models; on a busy machine that takes a while."""
 
 COUNTERS = """
-window.sounds = {started: 0, stopped: 0};
+window.sounds = {started: 0, stopped: 0, endless: false};
 for (const [call, count] of [["start", "started"], ["stop", "stopped"]]) {
   const original = AudioBufferSourceNode.prototype[call];
   AudioBufferSourceNode.prototype[call] = function (...args) {
     window.sounds[count]++;
+    this.loop = window.sounds.endless;
     return original.apply(this, args);
   };
 }

@@ -67,7 +67,7 @@ def test_a_question_before_the_connection_stands_waits_for_it(kiosk: Kiosk) -> N
           if (!document.body?.dataset.ready) return;
           watch.disconnect();
           document.querySelector("#quick button").click();
-        }).observe(document, { subtree: true, attributes: true, attributeFilter: ["data-ready"] })"""
+        }).observe(document, { subtree: true, attributes: true })"""
     )
     page.reload()
     expect(page.locator(".turn")).to_have_count(1)

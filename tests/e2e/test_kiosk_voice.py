@@ -68,6 +68,14 @@ def speaking(playwright: Playwright, recording: Path, kiosk_server: Server) -> I
     browser.close()
 
 
+def ask_aloud(page: Page, text: str) -> None:
+    """Type a question, and wait for the reply's first sound, which lasts until it is stopped."""
+    page.evaluate("window.sounds.endless = true")
+    page.fill("#text", text)
+    page.press("#text", "Enter")
+    until(page, "window.sounds.started > 0")
+
+
 def test_a_spoken_question_is_written_down_answered_and_spoken(speaking: Page) -> None:
     hold(speaking)
     expect(speaking.locator("#mic-label")).to_have_text("松开发送")
@@ -82,9 +90,7 @@ def test_a_spoken_question_is_written_down_answered_and_spoken(speaking: Page) -
 
 def test_holding_while_it_speaks_silences_it_at_once(kiosk: Kiosk) -> None:
     page = kiosk(muted=False)
-    page.fill("#text", "电热水壶不加热怎么办？")
-    page.press("#text", "Enter")
-    until(page, "window.sounds.started > 0")
+    ask_aloud(page, "电热水壶不加热怎么办？")
     hold(page)
     until(page, "window.sounds.stopped > 0")
     started = page.evaluate("window.sounds.started")
@@ -98,9 +104,7 @@ def test_asking_while_it_speaks_keeps_what_was_said_and_answers_the_new_question
     kiosk: Kiosk,
 ) -> None:
     page = kiosk(muted=False)
-    page.fill("#text", "电热水壶不加热怎么办？")
-    page.press("#text", "Enter")
-    until(page, "window.sounds.started > 0")
+    ask_aloud(page, "电热水壶不加热怎么办？")
     first = page.locator(".assistant .bubble").first
     before = first.inner_text()
     page.click("#mute")
@@ -111,9 +115,7 @@ def test_asking_while_it_speaks_keeps_what_was_said_and_answers_the_new_question
 
 def test_the_stop_button_ends_speech(kiosk: Kiosk) -> None:
     page = kiosk(muted=False)
-    page.fill("#text", "怎么开发票？")
-    page.press("#text", "Enter")
-    until(page, "window.sounds.started > 0")
+    ask_aloud(page, "怎么开发票？")
     expect(page.locator("#send")).to_have_attribute("aria-label", "停止")
     page.click("#send")
     until(page, "window.sounds.stopped > 0")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +19,9 @@ from edge_runtime.errors import ModelError
 # How long an example takes depends on what else the machine does: only results are asserted.
 settings.register_profile("edge", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("edge")
+
+# Two workers share the cores: threads of one's tiny models would only wait for the other's.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A shell that runs the tests in the background ignores Ctrl-C for them, and programs started here
 # would inherit that; the tests that press it need it to work.

@@ -42,6 +42,12 @@ def real_models(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("EDGE_MODELS_DIR")
 
 
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder that the first of some tests prepares for the others."""
+    return tmp_path_factory.mktemp("prepared")
+
+
 def run(*arguments: str | Path, stdin: str | bytes = "") -> Result:
     result = CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin)
     unexpected = result.exception and not isinstance(result.exception, SystemExit)
@@ -129,8 +135,9 @@ def test_a_missing_model_is_exit_3_with_the_command_that_gets_it() -> None:
     ids=lambda value: value if isinstance(value, str) else value[0],
 )
 def test_what_is_typed_is_answered_before_any_model_was_fetched(
-    arguments: tuple[str, ...], said: str
+    arguments: tuple[str, ...], said: str, prepared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("EDGE_DATA_DIR", str(prepared))
     result = run(*arguments, "--json")
     assert result.exit_code == 0
     assert said in result.stdout

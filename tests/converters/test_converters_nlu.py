@@ -263,7 +263,6 @@ def test_a_killed_training_goes_on_and_comes_to_the_same(
     ]
     with subprocess.Popen(
         [sys.executable, "-c", script, *arguments],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
         stderr=subprocess.DEVNULL,
     ) as process:
         scratch = tmp_path / "killed" / ".nlu.partial" / ".scratch"

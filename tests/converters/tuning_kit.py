@@ -19,7 +19,7 @@ from typing import Any
 from chain_kit import conversations
 
 PROGRAM = str(Path(sys.executable).with_name("edge-convert"))
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1"}
 
 
 @dataclass(frozen=True)

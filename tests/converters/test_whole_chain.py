@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import resource
 import signal
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from chain_kit import conversations, taught_lm
 from converter_kit import ModelFiles, labelled, lines, names
 from gguf_kit import wheel_or_skip
 from lm_kit import tiny_lm
+from tuning_kit import ENVIRONMENT, PROGRAM
 from typer.testing import CliRunner
 
 from converters.cli import app
@@ -69,7 +68,6 @@ STAGES = ["train", "merge", "distill", "quantize", "evaluate", "bundle"]
 
 # One worker runs them all: they share a chain that takes a minute to make.
 pytestmark = pytest.mark.xdist_group("whole chain")
-PROGRAM = str(Path(sys.executable).with_name("edge-convert"))
 
 
 @dataclass(frozen=True)
@@ -94,7 +92,7 @@ class Shop:
         done = subprocess.run(
             self._command(work, *more),
             cwd=self.home,
-            env=_environment(),
+            env=ENVIRONMENT,
             capture_output=True,
             text=True,
             check=False,
@@ -110,7 +108,7 @@ class Shop:
         with subprocess.Popen(
             self._command(work),
             cwd=self.home,
-            env=_environment(),
+            env=ENVIRONMENT,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         ) as process:
@@ -124,10 +122,6 @@ class Shop:
 
     def _command(self, work: str, *more: str) -> list[str]:
         return [PROGRAM, "run", "tiny.toml", "--work", work, "--json", *more]
-
-
-def _environment() -> dict[str, str]:
-    return {**os.environ, "HF_HUB_OFFLINE": "1"}
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,11 @@ const RETRY_MS = 1500;
 export class Wire {
   constructor({ onEvent, onOpen, onLost }) {
     Object.assign(this, { onEvent, onOpen, onLost });
-    this.waiting = [];
     this.connect();
   }
 
   connect() {
+    this.waiting = [];
     const scheme = location.protocol === "https:" ? "wss" : "ws";
     this.socket = new WebSocket(`${scheme}://${location.host}/api/talk`);
     this.socket.onopen = () => {
@@ -18,7 +18,6 @@ export class Wire {
     };
     this.socket.onmessage = ({ data }) => this.onEvent(JSON.parse(data));
     this.socket.onclose = () => {
-      this.waiting = [];
       this.onLost();
       setTimeout(() => this.connect(), RETRY_MS);
     };

@@ -1,4 +1,4 @@
-"""A GGUF file → a Hugging Face folder in 32 bits; ``python -m converters.dequantize_child JOB``.
+"""A GGUF file → a Hugging Face folder in 32 bits; a :mod:`step <converters.child>` given ``JOB``.
 
 ``JOB`` is a JSON object: ``file`` and ``out`` (an existing folder).
 """
@@ -48,7 +48,3 @@ def main(arguments: list[str]) -> int:
     model.save_pretrained(out, safe_serialization=True)
     tokenizer.save_pretrained(out)
     return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""Runs llama.cpp's converter; ``python -m converters.hf_to_gguf_child JOB``.
+"""Runs llama.cpp's converter; a :mod:`step <converters.child>` given ``JOB``.
 
 ``JOB`` is a JSON object: ``wheel``, ``folder``, ``target``, ``type``. The converter knows a
 byte-pair tokenizer's splitting rule by a hash over a sample's tokens, which any change to the
@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
-from converters.child import Refused, tell_progress
+from converters.child import Refused, quick_imports, tell_progress
 from converters.llama_vocabulary import Vocabulary, differences, start_quietly
 
 # First what the runtime's models use, then what else is common.
@@ -37,15 +37,16 @@ def main(arguments: list[str]) -> int:
 
 
 def _convert(folder: Path, target: Path, kind: str) -> None:
-    import gguf
-    import tqdm  # type: ignore[import-untyped]
-    from conversion import (  # type: ignore[import-not-found]
-        ModelBase,
-        ModelType,
-        get_model_architecture,
-        get_model_class,
-    )
-    from transformers import AutoTokenizer
+    with quick_imports():
+        import gguf
+        import tqdm  # type: ignore[import-untyped]
+        from conversion import (  # type: ignore[import-not-found]
+            ModelBase,
+            ModelType,
+            get_model_architecture,
+            get_model_class,
+        )
+        from transformers import AutoTokenizer
 
     tqdm.tqdm = _Counted
     architecture = get_model_architecture(ModelBase.load_hparams(folder, False), ModelType.TEXT)
@@ -115,7 +116,3 @@ class _Counted:
 
     def close(self) -> None:
         """Nothing is on the screen."""
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))

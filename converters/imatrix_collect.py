@@ -1,4 +1,4 @@
-"""Watches llama.cpp multiply; ``python -m converters.imatrix_collect JOB``.
+"""Watches llama.cpp multiply; a :mod:`step <converters.child>` given ``JOB``.
 
 ``JOB`` is a JSON object: ``model``, ``text``, ``target``, ``max_tokens``, ``threads``. For every
 product of a weight matrix with activations, the squares of the activations are summed by column:
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import re
-import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any, Final
@@ -191,7 +190,3 @@ def main(arguments: list[str]) -> int:
     llama_cpp.llama_log_set(_quiet, ctypes.c_void_p(0))
     llama_cpp.llama_backend_init()
     return answer(collect, arguments)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))

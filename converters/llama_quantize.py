@@ -1,4 +1,4 @@
-"""Runs llama.cpp's quantiser; ``python -m converters.llama_quantize JOB``.
+"""Runs llama.cpp's quantiser; a :mod:`step <converters.child>` given ``JOB``.
 
 A process of its own, because llama.cpp aborts on some inputs. ``JOB`` is a JSON object: ``source``,
 ``target``, ``ftype``, ``threads``, ``importance`` (a file of :mod:`converters.imatrix`, or null),
@@ -75,7 +75,3 @@ def _importance(path: Path) -> Any:
 
 
 _KEPT_ALIVE: list[Any] = []
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))

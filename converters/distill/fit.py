@@ -1,4 +1,4 @@
-"""Trains the student in one of two ways; ``python -m converters.distill.fit JOB``.
+"""Trains the student in one of two ways; a :mod:`step <converters.child>` given ``JOB``.
 
 ``JOB`` is a JSON object: ``way`` (``"replies"``: the teacher's replies are imitated; Kim and Rush,
 "Sequence-Level Knowledge Distillation", EMNLP 2016; ``"own"``: the student's own replies are held
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from pathlib import Path
 from typing import Any, cast
 
@@ -156,7 +155,3 @@ def _save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out: Path)
 
 def main(given: list[str]) -> int:
     return say_why(fit, json.loads(given[0]))
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""A GGUF teacher replies to prompts; ``python -m converters.distill.teacher_llama JOB``.
+"""A GGUF teacher replies to prompts; a :mod:`step <converters.child>` given ``JOB``.
 
 ``JOB`` is as :mod:`converters.distill.replies` writes it.
 """
@@ -53,7 +53,3 @@ def _reply(model: llama_cpp.Llama, messages: Sequence[Message], max_reply: int) 
     choice = found["choices"][0]
     # A reply that was cut off would teach to stop in the middle of a sentence.
     return "" if choice["finish_reason"] == "length" else str(choice["message"]["content"] or "")
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""A Hugging Face teacher replies to prompts; ``python -m converters.distill.teacher_torch JOB``.
+"""A Hugging Face teacher replies to prompts; a :mod:`step <converters.child>` given ``JOB``.
 
 ``JOB`` is as :mod:`converters.distill.replies` writes it.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -79,7 +78,3 @@ def main(arguments: list[str]) -> int:
     batch = _GPU_BATCH if on_gpu else 1
     answer_all(Path(job["prompts"]), Path(job["replies"]), reply, batch=batch)
     return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""Trains a task on hidden states; ``python -m converters.encoder.fit JOB``.
+"""Trains a task on hidden states; a :mod:`step <converters.child>` given ``JOB``.
 
 ``JOB`` is a file with a JSON object: ``source`` (the whole encoder's file, for the layers to start
 from), ``words`` (the student's), ``depth`` (of the trunk), ``states`` (a folder of
@@ -18,7 +18,6 @@ network says of them in 32 bits), ``threads`` and ``settings`` (those of
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -227,7 +226,3 @@ def _save(network: TaskNetwork, path: Path) -> None:
 def main(arguments: list[str]) -> int:
     fit(json.loads(Path(arguments[0]).read_bytes()))
     return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""Measures one language model on a text; ``python -m converters.evaluate.measure JOB``.
+"""Measures one language model on a text; a :mod:`step <converters.child>` given ``JOB``.
 
 A process of its own for every model, because engines may abort and because peak memory is a
 process's. ``JOB`` is a JSON object: ``model`` (a path), ``text`` (a path), ``max_tokens``,
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +69,3 @@ def measure(job: dict[str, Any]) -> dict[str, float]:
 
 def main(arguments: list[str]) -> int:
     return answer(measure, arguments)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""Lets a model reply; ``python -m converters.evaluate.replies_child JOB``.
+"""Lets a model reply; a :mod:`step <converters.child>` given ``JOB``.
 
 ``JOB`` is a JSON object: ``model``, ``prompts`` (a file with a JSON list of system, context and
 question), ``max_tokens``, ``threads``, ``exact``. The replies are a JSON list on standard output.
@@ -7,7 +7,6 @@ question), ``max_tokens``, ``threads``, ``exact``. The replies are a JSON list o
 from __future__ import annotations
 
 import json
-import sys
 import threading
 from pathlib import Path
 from typing import Any, Final
@@ -62,7 +61,3 @@ def reply_to_all(job: dict[str, Any]) -> list[str]:
 
 def main(arguments: list[str]) -> int:
     return answer(reply_to_all, arguments)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))

@@ -1,5 +1,5 @@
 """Logits of a merged model against base and adapter side by side;
-``python -m converters.lora.compare_child JOB``.
+a :mod:`step <converters.child>` given ``JOB``.
 
 ``JOB`` is a JSON object: ``base``, ``adapter``, ``merged`` (folders) and ``threads``. Prints
 ``{"max_difference", "beyond_rounding"}``: from the pair, and from PEFT's own merge rounded to the
@@ -82,7 +82,3 @@ def _logits(model: Any, ids: list[torch.Tensor]) -> list[torch.Tensor]:
     model.eval()
     with torch.inference_mode():
         return [model(input_ids=one.to(model.device)).logits[0].float().cpu() for one in ids]
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""Trains an adapter; ``python -m converters.lora.fit JOB``.
+"""Trains an adapter; a :mod:`step <converters.child>` given ``JOB``.
 
 ``JOB`` is a JSON object: ``way`` (``"replies"``: the replies of conversations; ``"preferences"``:
 better replies against worse ones), ``base`` (a Hugging Face folder), ``adapter`` (a folder to go on
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -234,7 +233,3 @@ def _save(model: Any, out: Path) -> None:
 
 def main(given: list[str]) -> int:
     return say_why(fit, json.loads(given[0]))
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""Loads a GGUF model with an adapter; ``python -m converters.lora.load_child MODEL ADAPTER``."""
+"""Loads a GGUF model with an adapter; a :mod:`step <converters.child>` given the two paths."""
 
 from __future__ import annotations
 
@@ -22,7 +22,3 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write("llama.cpp cannot put the adapter on its base.\n")
         return 1
     return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))

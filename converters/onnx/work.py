@@ -1,4 +1,4 @@
-"""The heavy half of exporting and quantising; ``python -m converters.onnx.work JOB``.
+"""The heavy half of exporting and quantising; a :mod:`step <converters.child>` given ``JOB``.
 
 A process of its own, because torch and ONNX keep gigabytes that only its end gives back. ``JOB`` is
 a JSON object with ``do`` (``export`` or ``quantize``), ``threads`` and what that job needs. One
@@ -49,7 +49,3 @@ def main(arguments: list[str]) -> int:
         return 1
     sys.stdout.write(json.dumps(result))
     return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import uuid
@@ -29,6 +30,11 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection(session: pytest.Session) -> None:
+    # Looking for garbage among thousands of modules takes a quarter of collecting.
+    gc.disable()
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One worker runs a module, so that what its tests share is made once."""
@@ -38,6 +44,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
+    # What was imported stays, and is not looked through for garbage again and again.
+    gc.freeze()
+    gc.enable()
     if session.config.getoption("loadgroup", False):
         # Where the two do not fit, pytest-xdist does without groups and says nothing.
         assert all("@" in item.nodeid for item in session.items), "pytest-xdist ignores groups"

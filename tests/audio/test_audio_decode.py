@@ -175,6 +175,17 @@ def test_a_video_is_refused_as_a_video(kind: str, tmp_path: Path) -> None:
 def an_hour(kind: str, subtype: str) -> bytes:
     buffer = io.BytesIO()
     minute = np.zeros(8_000 * 60, np.int16)
+    if subtype == "OPUS":
+        # Long frames, little effort: a fifth of the time that libsndfile takes.
+        how = {"compression_level": "0", "frame_duration": "60"}
+        with av.open(buffer, "w", format="ogg") as opus:
+            sound = opus.add_stream("libopus", rate=8_000, layout="mono", options=how)
+            for _ in range(60):
+                frame = av.AudioFrame.from_ndarray(minute[None], format="s16", layout="mono")
+                frame.sample_rate = 8_000
+                opus.mux(sound.encode(frame))
+            opus.mux(sound.encode(None))
+        return buffer.getvalue()
     with soundfile.SoundFile(buffer, "w", 8_000, 1, subtype, format=kind) as file:
         for _ in range(60):
             file.write(minute)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterator, Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +23,8 @@ from edge_runtime.bundles.blobs import require_space, sha256_of
 
 INDEX: Final = "model.safetensors.index.json"
 WHOLE: Final = "model.safetensors"
+USUAL_KINDS: Final = frozenset({"llama", "qwen2", "qwen3", "gemma3_text", "mistral"})
+"""Known to transformers without asking it, which takes three seconds and torch's memory."""
 _CONFIG: Final = "config.json"
 _PICKLES: Final = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
 _TOKENIZERS: Final = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
@@ -71,25 +72,17 @@ def check_checkpoint(folder: Path) -> None:
             f"{folder} brings its own program code, which is never run.",
             hint="Use a model of a kind that transformers knows by itself.",
         )
-    if not _known(kind):
-        raise ModelFileError(f"{folder} is of a kind that transformers does not know: '{kind}'.")
+    if kind not in USUAL_KINDS:
+        from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+        if kind not in CONFIG_MAPPING_NAMES:
+            raise ModelFileError(
+                f"{folder} is of a kind that transformers does not know: '{kind}'."
+            )
     if not any((folder / name).is_file() for name in _TOKENIZERS):
         raise ModelFileError(f"{folder} has no tokenizer.", hint=f"Add {_TOKENIZERS[0]}.")
     for _ in tensors(folder):
         """Reading each header checks it."""
-
-
-def _known(kind: str) -> bool:
-    """Whether transformers has models of this kind."""
-    # Asking transformers itself takes three seconds and torch's memory: only where it is in doubt.
-    package = find_spec("transformers")
-    if package and package.submodule_search_locations and kind.isidentifier():
-        models = Path(package.submodule_search_locations[0], "models")
-        if (models / kind / f"configuration_{kind}.py").is_file():
-            return True
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
-
-    return kind in CONFIG_MAPPING_NAMES
 
 
 def tensors(folder: Path) -> Iterator[tuple[Path, Mapping[str, TensorInfo]]]:

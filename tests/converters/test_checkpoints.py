@@ -18,7 +18,14 @@ from converter_kit import names
 from gguf_kit import tiny_pair
 from lm_kit import tiny_lm
 
-from converters.checkpoints import INDEX, WHOLE, check_checkpoint, open_base, tensors
+from converters.checkpoints import (
+    INDEX,
+    USUAL_KINDS,
+    WHOLE,
+    check_checkpoint,
+    open_base,
+    tensors,
+)
 from converters.errors import ConversionError, ModelFileError
 from converters.quantize import quantize
 
@@ -136,6 +143,9 @@ def test_what_transformers_saved_is_sound(sound: Path, tmp_path: Path) -> None:
         (write("config.json", b"[" * 200_000), "not JSON"),
         (set_config(model_type=None), "what kind of model"),
         (set_config(model_type="toy"), "'toy'"),
+        # Folders of transformers, but no kinds of model.
+        (set_config(model_type="auto"), "'auto'"),
+        (set_config(model_type="xlm_roberta"), "'xlm_roberta'"),
         (set_config(auto_map={"AutoModel": "x.Y"}), "never run"),
         (remove("tokenizer.json"), "no tokenizer"),
         (remove(WHOLE), "no weights"),
@@ -164,6 +174,12 @@ def test_what_transformers_saved_is_sound(sound: Path, tmp_path: Path) -> None:
 def test_damage_is_one_sentence(folder: Path, damage: Damage, match: str) -> None:
     damage(folder)
     refused(folder, match)
+
+
+def test_what_is_known_without_asking_is_known_to_transformers() -> None:
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    assert CONFIG_MAPPING_NAMES.keys() >= USUAL_KINDS
 
 
 def test_more_bytes_than_the_header_tells_of_are_refused(folder: Path) -> None:

@@ -86,6 +86,9 @@ def prefer(
     beta: Annotated[
         float, typer.Option("--beta", help="How dearly leaving the tuned model is paid for.")
     ] = 0.1,
+    imitation: Annotated[
+        float, typer.Option("--imitation", help="Weight of imitating preferred replies.")
+    ] = 1.0,
     epochs: Epochs = 1,
     steps: Steps = 0,
     learning_rate: Annotated[float, typer.Option("--learning-rate")] = 5e-6,
@@ -113,6 +116,7 @@ def prefer(
             epochs=epochs,
             steps=steps,
             beta=beta,
+            imitation=imitation,
             learning_rate=learning_rate,
             batch=batch,
             max_length=max_length,

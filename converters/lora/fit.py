@@ -132,6 +132,8 @@ def _preferences(job: dict[str, Any], tokenizer: Any, rows: Rows) -> Any:
         beta=settings["beta"],
         max_length=settings["max_length"],
         precompute_ref_log_probs=True,
+        loss_type=["sigmoid", "sft"],
+        loss_weights=[1.0, settings["imitation"]],
     )
     model = PeftModel.from_pretrained(load_model(job["base"]), job["adapter"], is_trainable=True)
     pairs = [

@@ -67,10 +67,15 @@ class LoraSettings:
 class PreferenceSettings:
     """Direct preference optimisation (Rafailov et al., NeurIPS 2023) of a tuned adapter.
 
+    Only the distance between two replies counts there, and it also grows while both become less
+    likely. So the preferred ones are imitated beside it (Pang et al., "Iterative Reasoning
+    Preference Optimization", NeurIPS 2024).
+
     Args:
         epochs: passes over the pairs.
         steps: stops earlier when it is not 0.
         beta: how dearly moving away from the tuned model is paid for.
+        imitation: weight of the nats a token of the preferred replies; 0 leaves them out.
         learning_rate: at its highest.
         batch: pairs a step.
         max_length: tokens of a prompt with its reply; longer ones lose their end.
@@ -83,10 +88,11 @@ class PreferenceSettings:
     epochs: int = 1
     steps: int = 0
     beta: float = 0.1
+    imitation: float = 1.0
     learning_rate: float = 5e-6
     batch: int = 2
     max_length: int = 512
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_ranges(self, {**_COMMON, "beta": (1e-6, 10.0)})
+        check_ranges(self, {**_COMMON, "beta": (1e-6, 10.0), "imitation": (0.0, 100.0)})

@@ -106,6 +106,7 @@ class Preferences(Section):
     epochs: Annotated[int, Field(ge=1, le=1000)] = 1
     steps: _Steps = 0
     beta: Annotated[float, Field(gt=0, le=10)] = 0.1
+    imitation: Annotated[float, Field(ge=0, le=100)] = 1.0
     learning_rate: _Rate = 5e-6
     batch: _Batch = 2
     max_length: _Tokens = 512

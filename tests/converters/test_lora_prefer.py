@@ -28,8 +28,11 @@ from converters.lora import (
 )
 
 TUNING = LoraSettings(steps=8, learning_rate=1e-2, max_length=64)
-SETTINGS = PreferenceSettings(steps=12, learning_rate=1e-3, max_length=64, seed=3)
-OPTIONS = ("--steps", "12", "--learning-rate", "1e-3", "--max-length", "64", "--seed", "3")
+SETTINGS = PreferenceSettings(steps=12, imitation=0.0, learning_rate=1e-3, max_length=64, seed=3)
+OPTIONS = (
+    *("--steps", "12", "--imitation", "0", "--learning-rate", "1e-3"),
+    *("--max-length", "64", "--seed", "3"),
+)
 WEIGHTS = "adapter_model.safetensors"
 
 
@@ -93,6 +96,37 @@ def test_dearer_moves_are_smaller(
     assert made.before < made.after < preferred.after
 
 
+def test_imitated_replies_become_likelier_themselves(
+    preferred: Trained, base: Path, tuned: Path, data: Path, tmp_path: Path
+) -> None:
+    imitating = replace(SETTINGS, imitation=PreferenceSettings().imitation)
+    made = train_preferences(base, tuned, data, tmp_path / "out", imitating, threads=1)
+    assert made.after > made.before + 2
+    surprise = {path: surprise_of_preferred(base, path) for path in (tuned, made.path)}
+    assert surprise[made.path] < 0.9 * surprise[tuned]
+    assert surprise[made.path] < surprise_of_preferred(base, preferred.path)
+
+
+def surprise_of_preferred(base: Path, adapter: Path) -> float:
+    """Mean nats a token of the preferred replies, over the pairs."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), adapter).eval()
+    found = []
+    for pair in pairs():
+        asked = tokenizer.apply_chat_template(pair["messages"], add_generation_prompt=True)
+        said = [*pair["messages"], {"role": "assistant", "content": pair["chosen"]}]
+        ids = torch.tensor([tokenizer.apply_chat_template(said)])
+        labels = ids.clone()
+        labels[:, : len(asked)] = -100
+        with torch.inference_mode():
+            found.append(float(model(input_ids=ids, labels=labels).loss))
+    return sum(found) / len(found)
+
+
 def test_killed_it_ends_where_it_would_have(
     preferred: Trained, base: Path, tuned: Path, data: Path, tmp_path: Path
 ) -> None:
@@ -145,7 +179,9 @@ def test_what_prefers_nothing_is_refused(base: Path, tuned: Path, tmp_path: Path
     assert names(tmp_path) == ["talk.jsonl"]
 
 
-@pytest.mark.parametrize("change", [{"beta": 0.0}, {"epochs": 0}, {"learning_rate": 2.0}])
+@pytest.mark.parametrize(
+    "change", [{"beta": 0.0}, {"imitation": -1.0}, {"epochs": 0}, {"learning_rate": 2.0}]
+)
 def test_impossible_settings_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(OptionError):
         replace(SETTINGS, **change)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, get_args
 
 from rapidfuzz import fuzz, process
+from rapidfuzz.distance import OSA
 
 from converters.errors import DatasetError
 from converters.jsonlines import json_lines
@@ -19,7 +20,9 @@ _MAX_LINE_BYTES: Final = 100_000
 _MAX_LABEL_CHARS: Final = 120
 _MAX_ENTITIES: Final = 100
 _LIKENESS: Final = 80.0
-_TYPO_LIKENESS: Final = 90.0
+_A_SLIP_FOR: Final = 10
+"""So many letters of a label may hold one slip more; the first is forgiven from four on."""
+_SHORTEST: Final = 4
 _COMMON: Final = 5
 _SHAPE: Final = 'Each line looks like {"text": "where is my order?", "intent": "order_status"}.'
 
@@ -65,7 +68,8 @@ def check_labels(path: Path, rows: Sequence[Row], known: Collection[str]) -> Non
 
 
 def check_typos(path: Path, rows: Sequence[Row]) -> None:
-    """Refuse an intent that occurs once and is spelt almost like a common one.
+    """Refuse an intent that occurs once and is spelt almost like a common one: a letter too many,
+    missing, wrong, or swapped with the next.
 
     Raises:
         DatasetError: there is one.
@@ -75,9 +79,10 @@ def check_typos(path: Path, rows: Sequence[Row]) -> None:
     for row in rows:
         if row.intent is None or counts[row.intent] > 1:
             continue
-        found = process.extractOne(
-            row.intent, common, scorer=fuzz.ratio, score_cutoff=_TYPO_LIKENESS
-        )
+        if len(row.intent) < _SHORTEST:
+            continue
+        slips = max(1, len(row.intent) // _A_SLIP_FOR)
+        found = process.extractOne(row.intent, common, scorer=OSA.distance, score_cutoff=slips)
         if found:
             raise DatasetError(
                 f"The intent '{row.intent}' occurs only here.",

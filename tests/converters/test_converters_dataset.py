@@ -52,13 +52,34 @@ def test_an_unknown_intent_is_corrected(tmp_path: Path) -> None:
     assert "order_status" in caught.value.hint
 
 
-def test_a_label_seen_once_and_spelt_like_a_common_one_is_a_typo(tmp_path: Path) -> None:
-    rows = [{"text": f"where {i}", "intent": "order_status"} for i in range(6)]
-    rows.append({"text": "where", "intent": "order_staus"})
+@pytest.mark.parametrize(
+    ("common", "typed"),
+    [
+        ("order_status", "order_staus"),
+        ("order_status", "order_statsu"),
+        ("translate", "translatx"),
+        ("refund", "refunds"),
+        ("退货流程", "退货流成"),
+        ("get_physical_card_delivery", "get_phisical_card_dilivery"),
+    ],
+)
+def test_a_label_seen_once_and_spelt_like_a_common_one_is_a_typo(
+    tmp_path: Path, common: str, typed: str
+) -> None:
+    rows = [{"text": f"where {i}", "intent": common} for i in range(6)]
+    rows.append({"text": "where", "intent": typed})
     path = lines(tmp_path / "train.jsonl", rows)
     with pytest.raises(DatasetError, match=r"train\.jsonl:7") as caught:
         check_typos(path, read_rows(path))
-    assert "'order_status'" in caught.value.hint
+    assert f"'{common}'" in caught.value.hint
+
+
+@pytest.mark.parametrize("other", ["refund", "returns_fee", "yes", "order_change"])
+def test_a_label_seen_once_that_is_another_word_is_none(tmp_path: Path, other: str) -> None:
+    rows = [{"text": f"where {i}", "intent": it} for i in range(6) for it in ("returns", "yet")]
+    rows.append({"text": "where", "intent": other})
+    path = lines(tmp_path / "train.jsonl", rows)
+    check_typos(path, read_rows(path))
 
 
 def test_empty_and_missing_files_are_refused(tmp_path: Path) -> None:

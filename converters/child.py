@@ -30,9 +30,9 @@ DETAIL: Final = "] at "
 """What stands between ``[done/all`` and the words that say more, where there are any."""
 _PR_SET_PDEATHSIG: Final = 1
 _OURS: Final = "converters."
-_UNASKED: Final = ("boto3", "sklearn")
-"""What transformers and accelerate load where it is installed, for what no step asks of them: a
-fifth of a start's time and up to a quarter of its memory."""
+_UNASKED: Final = ("boto3", "scipy", "sklearn", "tabulate")
+"""What PyTorch, transformers and accelerate load where it is installed, for what no step asks of
+them: a quarter of a start's time and up to a quarter of its memory."""
 _LINEAR: Final = "converters.encoder.fit"
 """The one step that trains scikit-learn's classifiers."""
 

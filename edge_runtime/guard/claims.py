@@ -26,7 +26,6 @@ _SENTENCE_END = re.compile(r"[。！？!?\n]|(?<!\d)\.|\.(?!\d)")
 class _Concept:
     """A favour a shop grants or refuses; ``grants`` and ``refuses`` find it in a sentence."""
 
-    name: str
     grants: re.Pattern[str]
     refuses: re.Pattern[str]
 
@@ -35,9 +34,8 @@ class _Concept:
         return bool(self.grants.search(self.refuses.sub(" ", sentence)))
 
 
-def _verbs(name: str, zh: str, en: str, es: str) -> _Concept:
+def _verbs(zh: str, en: str, es: str) -> _Concept:
     return _Concept(
-        name,
         re.compile(
             rf"(?:可以?|能够?|支持|允许|享受?|随时|无理由|给您|帮您|为您).{{0,8}}(?:{zh})|包(?:{zh})"
             r"|\b(?:can|may|could|will|eligible|able|accept|allow(?:ed)?|entitled)\b"
@@ -60,17 +58,16 @@ def _verbs(name: str, zh: str, en: str, es: str) -> _Concept:
     )
 
 
-def _adjectives(name: str, words: str, refused: str) -> _Concept:
-    return _Concept(name, re.compile(words, re.IGNORECASE), re.compile(refused, re.IGNORECASE))
+def _adjectives(words: str, refused: str) -> _Concept:
+    return _Concept(re.compile(words, re.IGNORECASE), re.compile(refused, re.IGNORECASE))
 
 
 _CONCEPTS = (
-    _verbs("return", "退", "return|send.{0,12}back|take.{0,12}back", "devol"),
-    _verbs("exchange", "换", "exchang|swap|replac", "cambi"),
-    _verbs("refund", "退款|退钱|返还", "refund|money back", "reembols"),
-    _verbs("cancel", "取消", "cancel", "cancel|anul"),
+    _verbs("退", "return|send.{0,12}back|take.{0,12}back", "devol"),
+    _verbs("换", "exchang|swap|replac", "cambi"),
+    _verbs("退款|退钱|返还", "refund|money back", "reembols"),
+    _verbs("取消", "cancel", "cancel|anul"),
     _adjectives(
-        "free",
         r"免费|不收(?:取)?费|不要钱|包邮|免运费|赠送|\bfree\b(?! to)|free of charge"
         r"|no (?:extra )?c(?:ost|harge)"
         r"|\bgratis\b|gratuit[oa]s?|sin (?:coste|costo|cargo)",
@@ -78,7 +75,6 @@ _CONCEPTS = (
         r"|no es gratis",
     ),
     _adjectives(
-        "warranty",
         r"(?:在|可以?|能|享受?|终身|全国)(?:.{0,4})(?:保修|质保|联保)"
         r"|(?:is|are|be|fully) covered|lifetime warranty"
         r"|cubiert[oa]s? por la garantía|garantía de por vida",
@@ -86,7 +82,6 @@ _CONCEPTS = (
         r"|no .{0,20}garantía",
     ),
     _adjectives(
-        "guarantee",
         r"百分之?百|保证(?:能|会|可以)|一定(?:能|会|可以)|绝对|\bguaranteed?\b"
         r"|\b100 ?%|garantizad[oa]s?|sin duda",
         r"不(?:能)?保证|cannot guarantee|no garantiza",
@@ -95,23 +90,14 @@ _CONCEPTS = (
 
 
 class Evidence:
-    """What the evidence and the question state, read once a reply."""
+    """What the evidence and the question of a reply state."""
 
     def __init__(self, evidence: Sequence[str], question: Sequence[str]) -> None:
         stated = [quantity for text in (*evidence, *question) for quantity in quantities(text)]
         self._stated = frozenset(stated)
         self._numbers = frozenset(quantity.raw for quantity in stated)
         self._unitless = frozenset(quantity.raw for quantity in stated if not quantity.family)
-        sentences = [part for text in evidence for part in _sentences(text)]
-        self._granted = frozenset(
-            concept.name
-            for concept in _CONCEPTS
-            if any(concept.granted_in(sentence) for sentence in sentences)
-        )
-        self._refusals = {
-            concept.name: tuple(s for s in sentences if concept.refuses.search(s))
-            for concept in _CONCEPTS
-        }
+        self._sentences = [part for text in evidence for part in _sentences(text)]
         self._question = " ".join(question)
 
     def unsupported(self, fragment: str) -> str | None:
@@ -120,20 +106,26 @@ class Evidence:
             return "number"
         if fragment.rstrip().endswith(("?", "？")):
             return None
-        granted = (concept.name for concept in _CONCEPTS if concept.granted_in(fragment))
-        if any(name not in self._granted or self._is_refused(name, fragment) for name in granted):
+        granted = (concept for concept in _CONCEPTS if concept.granted_in(fragment))
+        if any(not self._grants(each) or self._refuses(each, fragment) for each in granted):
             return "permission"
         return None
+
+    def _grants(self, concept: _Concept) -> bool:
+        return any(concept.granted_in(sentence) for sentence in self._sentences)
 
     def _states(self, quantity: Quantity) -> bool:
         if not quantity.family:
             return quantity.raw in self._numbers
         return quantity in self._stated or quantity.raw in self._unitless
 
-    def _is_refused(self, concept: str, fragment: str) -> bool:
+    def _refuses(self, concept: _Concept, fragment: str) -> bool:
         """Whether a refusal in the evidence speaks of the goods that the fragment speaks of."""
+        refusals = [sentence for sentence in self._sentences if concept.refuses.search(sentence)]
+        if not refusals:
+            return False
         goods = _content(fragment) | _content(self._question)
-        return any(goods & _content(refusal) for refusal in self._refusals[concept])
+        return any(goods & _content(refusal) for refusal in refusals)
 
 
 def _sentences(text: str) -> list[str]:

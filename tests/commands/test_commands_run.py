@@ -44,7 +44,7 @@ def real_models(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder that the first of some tests prepares for the others."""
+    """A folder without models that the first of some tests prepares for the others."""
     return tmp_path_factory.mktemp("prepared")
 
 
@@ -137,7 +137,8 @@ def test_a_missing_model_is_exit_3_with_the_command_that_gets_it() -> None:
 def test_what_is_typed_is_answered_before_any_model_was_fetched(
     arguments: tuple[str, ...], said: str, prepared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("EDGE_DATA_DIR", str(prepared))
+    monkeypatch.setenv("EDGE_DATA_DIR", str(prepared / "data"))
+    monkeypatch.setenv("EDGE_MODELS_DIR", str(prepared / "models"))
     result = run(*arguments, "--json")
     assert result.exit_code == 0
     assert said in result.stdout

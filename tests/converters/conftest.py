@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from chain_kit import conversations
 from converter_kit import lines
 from lm_kit import tiny_lm
+from step_kit import steps_in_this_process
 from synth_kit import RETAIL, Made
 
 from converters.synth import SynthSettings, synthesize
@@ -35,3 +37,9 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Conversations to tune it on."""
     return lines(tmp_path_factory.mktemp("talk") / "talk.jsonl", conversations())
+
+
+@pytest.fixture(scope="module")
+def _steps_here() -> Iterator[None]:
+    with steps_in_this_process():
+        yield

@@ -1,13 +1,16 @@
-"""What the tests of GGUF files share: a tiny model converted once a module, and its questions."""
+"""What the tests of GGUF files share: a tiny model, converted once, and its questions."""
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 from converter_kit import lines
-from lm_kit import tiny_lm
+from lm_kit import Architecture, tiny_lm
 
 from converters.hf_to_gguf import convert_to_gguf, converter_wheel
 from edge_runtime.errors import FetchError
@@ -28,11 +31,20 @@ def wheel_or_skip() -> Path:
         pytest.skip(f"{error}")
 
 
-def tiny_pair(folder: Path, *, architecture: str = "llama", seed: int = 0) -> tuple[Path, Path]:
+def tiny_pair(folder: Path, *, architecture: Architecture = "llama") -> tuple[Path, Path]:
     """A tiny Hugging Face folder and the 32-bit GGUF file made from it."""
     wheel_or_skip()
-    original = tiny_lm(folder / f"{architecture}-{seed}", seed=seed, architecture=architecture)
-    return original, convert_to_gguf(original, folder / f"{architecture}-{seed}.f32.gguf", "F32")
+    shutil.copytree(_converted(architecture).name, folder, dirs_exist_ok=True)
+    return folder / architecture, folder / f"{architecture}.f32.gguf"
+
+
+@cache
+def _converted(architecture: Architecture) -> tempfile.TemporaryDirectory[str]:
+    """What :func:`tiny_pair` copies; it goes with the process."""
+    home = tempfile.TemporaryDirectory()
+    original = tiny_lm(Path(home.name) / architecture, architecture=architecture)
+    convert_to_gguf(original, original.with_suffix(".f32.gguf"), "F32")
+    return home
 
 
 def conversation(question: str, reply: str = "", *, lang: str = "en") -> dict[str, Any]:

@@ -29,6 +29,7 @@ from converters.checkpoints import (
 from converters.errors import ConversionError, ModelFileError
 from converters.quantize import quantize
 
+pytestmark = pytest.mark.usefixtures("_steps_here")
 Damage = Callable[[Path], object]
 NOISE = b"\x00\xff" * 500
 

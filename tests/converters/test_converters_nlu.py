@@ -43,7 +43,7 @@ from edge_runtime.nlu.student import STUDENT_BASE
 from edge_runtime.trained import opened_bundle
 from edge_runtime.turn import Entity, Understanding
 
-pytestmark = pytest.mark.xdist_group("nlu training")
+pytestmark = [pytest.mark.usefixtures("_steps_here"), pytest.mark.xdist_group("nlu training")]
 HOW = TaskSettings(epochs=1, rounds=1, learning_rate=2e-3, head_rate=1e-2, averaging=0.9)
 
 

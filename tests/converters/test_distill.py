@@ -24,6 +24,7 @@ from converters.distill.vocabulary import difference
 from converters.errors import ConversionError, DatasetError, ModelFileError, OptionError
 from edge_runtime.errors import StorageError
 
+pytestmark = pytest.mark.usefixtures("_steps_here")
 SETTINGS = DistillSettings(
     epochs=4, on_policy_steps=4, rank=0, learning_rate=5e-3, max_length=64, max_reply=24
 )

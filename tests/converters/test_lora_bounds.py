@@ -18,6 +18,7 @@ from converters.checkpoints import WHOLE
 from converters.errors import ConversionError
 from converters.lora import LoraSettings, PreferenceSettings, train_lora, train_preferences
 
+pytestmark = pytest.mark.usefixtures("_steps_here")
 SETTINGS = LoraSettings(learning_rate=1e-2, max_length=64)
 LONG = {"role": "user", "content": "my order refund hours " * 40}
 

@@ -33,6 +33,7 @@ from converters.quantize import quantize
 from edge_runtime.errors import EngineError
 from edge_runtime.generation import Prompt
 
+pytestmark = pytest.mark.usefixtures("_steps_here")
 EVERYWHERE = ("q_proj", "k_proj", "v_proj", "o_proj", "up_proj", "down_proj", "gate_proj")
 PROMPT = "<|im_start|>user\nCan I return the kettle?<|im_end|>\n<|im_start|>assistant\n"
 

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from converters.cli import app
 
+pytestmark = pytest.mark.usefixtures("_steps_here")
 QUICK = ("--steps", "2", "--max-length", "64", "--threads", "1")
 
 

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import random
+from functools import cache
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.health import RollbackRule, at_most, upper_bound
+from sync.health import RollbackRule, Verdict, at_most, upper_bound
 
 RULE = RollbackRule()
+
+
+@cache
+def verdict(rule: RollbackRule, completed: int, dialogues: int) -> Verdict:
+    """Each of the few thousand is asked for again and again."""
+    return rule.judge(completed, dialogues).verdict
 
 
 def rolled_back(rule: RollbackRule, rate: float) -> float:
@@ -24,7 +31,7 @@ def rolled_back(rule: RollbackRule, rate: float) -> float:
             step[completed] = step.get(completed, 0) + mass * (1 - rate)
         alive = {}
         for completed, mass in step.items():
-            if rule.judge(completed, dialogues).verdict == "rollback":
+            if verdict(rule, completed, dialogues) == "rollback":
                 caught += mass
             else:
                 alive[completed] = mass
@@ -49,7 +56,7 @@ def test_simulation_agrees_with_the_exact_figures() -> None:
         completed = 0
         for dialogues in range(1, 61):
             completed += chance.random() < 0.70
-            if RULE.judge(completed, dialogues).verdict == "rollback":
+            if verdict(RULE, completed, dialogues) == "rollback":
                 caught += 1
                 break
     assert caught / runs == pytest.approx(rolled_back(RULE, 0.70), abs=0.03)

@@ -21,8 +21,9 @@ from edge_runtime.errors import StorageError
 _COUNTED: Final = re.compile(r"\[\s*(\d+)/\s*(\d+)\]")
 _FULL: Final = re.compile(
     "|".join(re.escape(os.strerror(code)) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
-    # What torch says of it.
+    # What torch and llama.cpp say of it.
     + "|PytorchStreamWriter failed writing|inline_container.*unexpected pos"
+    + "|failed to quantize: .*iostream error"
 )
 _MAX_LINE: Final = 10_000
 _MAX_OUTPUT: Final = 2**20

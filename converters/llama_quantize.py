@@ -18,15 +18,24 @@ from typing import Any
 import llama_cpp
 import numpy as np
 
+from converters.child import tell_reason
 from converters.imatrix import load_importance
 
 _EMBEDDING = "token_embd.weight"
 _HEAD = "output.weight"
+_ERROR = 4
+"""``GGML_LOG_LEVEL_ERROR``, which llama-cpp-python does not name."""
 
 
 @llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]
 def _log(level: int, text: bytes, user_data: ctypes.c_void_p) -> None:
-    sys.stderr.write(text.decode("utf-8", errors="replace"))
+    line = text.decode("utf-8", errors="replace")
+    if level == _ERROR:
+        # It comes amidst the line of the tensor that could not be written.
+        sys.stderr.write("\n")
+        tell_reason(line)
+    else:
+        sys.stderr.write(line)
     sys.stderr.flush()
 
 

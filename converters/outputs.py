@@ -12,7 +12,7 @@ from pathlib import Path
 from converters.errors import OptionError
 from edge_runtime.bundles.blobs import require_space, storage_errors
 from edge_runtime.errors import StorageError
-from edge_runtime.files import sync_folder, write_atomic
+from edge_runtime.files import refuse_devices, sync_folder, write_atomic
 
 
 @contextlib.contextmanager
@@ -22,10 +22,11 @@ def whole_file(target: Path, needed: int) -> Iterator[Path]:
 
     Raises:
         OptionError: another process writes the target.
-        StorageError: the disk is full or cannot be written.
+        StorageError: the disk is full or cannot be written, or the target is no regular file.
     """
     partial = target.with_name(f".{target.name}.partial")
     try:
+        refuse_devices(target)
         target.parent.mkdir(parents=True, exist_ok=True)
         require_space(target.parent, needed)
         with partial.open("ab") as lock:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
+
+_DEVICES: Final = Path("/dev")
 
 
 @contextlib.contextmanager
@@ -17,8 +20,9 @@ def atomic_writer(path: Path, *, mode: int = 0o644) -> Iterator[BinaryIO]:
     When the block raises, ``path`` stays as it was and nothing is left behind.
 
     Raises:
-        OSError: the folder cannot be written or the disk is full.
+        OSError: the folder cannot be written, the disk is full, or ``path`` is no regular file.
     """
+    refuse_devices(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)
@@ -39,6 +43,18 @@ def write_atomic(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     """Replace ``path`` by ``content``; after a crash it holds the old or the new content, whole."""
     with atomic_writer(path, mode=mode) as file:
         file.write(content)
+
+
+def refuse_devices(path: Path) -> None:
+    """Refuse what must not be replaced by a file: a device, a pipe, ``/dev/stdout``. Renaming over
+    it would take it from all others on the machine.
+
+    Raises:
+        OSError: ``path`` is one of them.
+    """
+    plain = path.is_file() and path.absolute().parent != _DEVICES
+    if path.exists() and not plain and not path.is_dir():
+        raise OSError(errno.EINVAL, "It is no regular file", str(path))
 
 
 def sync_folder(folder: Path) -> None:

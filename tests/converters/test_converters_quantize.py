@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from converter_kit import ModelFiles, gguf, names
+from tuning_kit import PROGRAM, run
 from typer.testing import CliRunner
 
 from converters.cli import app
@@ -114,6 +115,20 @@ def test_a_full_disk_is_found_first(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(StorageError, match="MB free"):
         quantize(source, tmp_path / "out.gguf", "Q8_0")
     assert names(tmp_path) == ["toy.gguf"]
+
+
+@pytest.mark.models
+def test_a_disk_that_fills_up_meanwhile_is_one_sentence(
+    model_files: ModelFiles, tmp_path: Path
+) -> None:
+    out = tmp_path / "small.gguf"
+    command = [PROGRAM, "quantize", model_files(SMALL)["model.gguf"], out, "--type", "Q4_0"]
+    full = run(command, limit=10_000_000)
+    assert full.code == 5
+    message = full.told["error"]["message"]
+    assert message.startswith("The disk is full while quantising model.gguf: ")
+    assert "\n" not in message
+    assert names(tmp_path) == []
 
 
 def test_the_command_suggests_a_type_and_prints_errors_as_json(tmp_path: Path) -> None:

@@ -17,15 +17,16 @@ from converters import child
 try:
     child.main([str(os.getppid()), sys.argv[1], "no job"])
 except (OSError, ValueError):
-    print([sys.modules.get(name, "free") is None for name in ("boto3", "sklearn")], gc.isenabled())
+    names = ("boto3", "scipy", "sklearn", "tabulate")
+    print([sys.modules.get(name, "free") is None for name in names], gc.isenabled())
 """
 
 
 @pytest.mark.parametrize(
     ("step", "without"),
     [
-        ("converters.llama_quantize", [True, True]),
-        ("converters.encoder.fit", [False, False]),
+        ("converters.llama_quantize", [True] * 4),
+        ("converters.encoder.fit", [False] * 4),
     ],
 )
 def test_only_the_step_that_trains_linear_classifiers_may_load_their_package(

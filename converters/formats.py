@@ -55,6 +55,6 @@ def _holds_pickle(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()[:_MAX_MEMBERS]
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, UnicodeDecodeError):
+    except (zipfile.BadZipFile, NotImplementedError, ValueError):
         return False
     return any(name.endswith((".pkl", ".pickle")) for name in names)

@@ -20,9 +20,9 @@ _MAX_LINE_BYTES: Final = 100_000
 _MAX_LABEL_CHARS: Final = 120
 _MAX_ENTITIES: Final = 100
 _LIKENESS: Final = 80.0
-_A_SLIP_FOR: Final = 10
-"""So many letters of a label may hold one slip more; the first is forgiven from four on."""
+_TYPO_LIKENESS: Final = 90.0
 _SHORTEST: Final = 4
+"""Letters from which on a label that is one slip away from another is no other word."""
 _COMMON: Final = 5
 _SHAPE: Final = 'Each line looks like {"text": "where is my order?", "intent": "order_status"}.'
 
@@ -68,8 +68,8 @@ def check_labels(path: Path, rows: Sequence[Row], known: Collection[str]) -> Non
 
 
 def check_typos(path: Path, rows: Sequence[Row]) -> None:
-    """Refuse an intent that occurs once and is spelt almost like a common one: a letter too many,
-    missing, wrong, or swapped with the next.
+    """Refuse an intent that occurs once and is spelt almost like a common one: nine tenths alike,
+    or but for a letter too many, missing, wrong, or swapped with the next.
 
     Raises:
         DatasetError: there is one.
@@ -79,17 +79,23 @@ def check_typos(path: Path, rows: Sequence[Row]) -> None:
     for row in rows:
         if row.intent is None or counts[row.intent] > 1:
             continue
-        if len(row.intent) < _SHORTEST:
-            continue
-        slips = max(1, len(row.intent) // _A_SLIP_FOR)
-        found = process.extractOne(row.intent, common, scorer=OSA.distance, score_cutoff=slips)
-        if found:
+        if meant := _mistyped(row.intent, common):
             raise DatasetError(
                 f"The intent '{row.intent}' occurs only here.",
                 file=path,
                 line=row.line,
-                hint=f"Did you mean '{found[0]}'? If not, give it a second example.",
+                hint=f"Did you mean '{meant}'? If not, give it a second example.",
             )
+
+
+def _mistyped(label: str, common: Sequence[str]) -> str | None:
+    """Which of the common labels it is spelt almost like, if any."""
+    if alike := process.extractOne(label, common, scorer=fuzz.ratio, score_cutoff=_TYPO_LIKENESS):
+        return alike[0]
+    if len(label) < _SHORTEST:
+        return None
+    slipped = process.extractOne(label, common, scorer=OSA.distance, score_cutoff=1)
+    return slipped[0] if slipped else None
 
 
 def suggestion(word: str, known: Collection[str]) -> str:

@@ -52,8 +52,8 @@ def refuse_devices(path: Path) -> None:
     Raises:
         OSError: ``path`` is one of them.
     """
-    plain = path.is_file() and path.absolute().parent != _DEVICES
-    if path.exists() and not plain and not path.is_dir():
+    among_devices = path.absolute().parent == _DEVICES
+    if path.exists() and not path.is_dir() and (among_devices or not path.is_file()):
         raise OSError(errno.EINVAL, "It is no regular file", str(path))
 
 

@@ -57,6 +57,7 @@ def test_an_unknown_intent_is_corrected(tmp_path: Path) -> None:
     [
         ("order_status", "order_staus"),
         ("order_status", "order_statsu"),
+        ("order_status", "ordr_statu"),
         ("translate", "translatx"),
         ("refund", "refunds"),
         ("退货流程", "退货流成"),

@@ -14,7 +14,7 @@ import pytest
 from chain_kit import conversations
 from converter_kit import lines, names
 from lm_kit import tiny_lm
-from tuning_kit import PROGRAM, last_checkpoint, loss_told, losses, pairs, stop_at
+from tuning_kit import PROGRAM, last_checkpoint, loss_told, losses, pairs, run, stop_at
 
 from converters.errors import DatasetError, ModelFileError, OptionError
 from converters.evaluate.engines import model_digest
@@ -137,10 +137,11 @@ def test_killed_it_ends_where_it_would_have(
     assert killed.code == -signal.SIGKILL
     assert not out.exists()
     assert 4 <= last_checkpoint(out) < 12
-    done = train_preferences(base, tuned, data, out, SETTINGS, threads=1)
+    done = run(command)
+    assert done.code == 0, done.errors
     assert weights(out) == weights(preferred.path)
     assert losses(out) == losses(preferred.path)
-    assert (done.before, done.after) == (preferred.before, preferred.after)
+    assert (done.told["before"], done.told["after"]) == (preferred.before, preferred.after)
 
 
 def test_single_ratings_teach_the_same(

@@ -119,10 +119,11 @@ def test_killed_and_stopped_it_ends_where_it_would_have(
     assert "Traceback" not in stopped.errors
     assert not out.exists()
     assert last_checkpoint(out) > reached
-    done = train_lora(base, talk, out, SETTINGS, threads=1)
+    done = run(command)
+    assert done.code == 0, done.errors
     assert weights(out) == weights(trained.path)
     assert losses(out) == losses(trained.path)
-    assert (done.before, done.after) == (trained.before, trained.after)
+    assert (done.told["before"], done.told["after"]) == (trained.before, trained.after)
     assert names(tmp_path) == ["adapter"]
     assert names(out) == names(trained.path)
 
@@ -147,7 +148,7 @@ def test_a_full_disk_is_one_sentence_and_a_later_run_goes_on(
     assert full.told["error"]["message"].startswith("The disk is full while tuning: ")
     assert "\n" not in full.told["error"]["message"]
     assert not out.exists()
-    train_lora(base, talk, out, SETTINGS, threads=1)
+    assert run(command).code == 0
     assert weights(out) == weights(trained.path)
 
 
